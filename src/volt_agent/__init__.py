@@ -1,0 +1,27 @@
+"""volt: the host networking agent, and `volt`, its command line.
+
+Eight words, each with one meaning in the code, the RPC, the command line and the documents:
+
+* **Event**: something that happened, frozen (`events`). Observations come from `kernel` and
+  `runtimes`; outcomes come from the registry and the planes.
+* **Workload**: a container or a virtual machine, known by its name (`model.workload`).
+* **Network**: a bridge with a subnet, which workloads are connected to (`model.network`).
+* **Snapshot**: everything that is wanted and everything that is seen, immutable
+  (`model.snapshot`). The registry publishes a new one for every change.
+* **Store**: what users asked for, on disk (`store`).
+* **Edge**: the only way to the Linux kernel (`kernel`), with a fake that refuses what it refuses.
+* **Ruleset**: what the snapshot compiles to in nftables (`firewall`).
+* **Route**: from a host name and a path to backends (`ingress`, still to come).
+
+Who talks to whom::
+
+    kernel (netlink) --+                                  +--> firewall   one nft transaction
+    runtimes ----------+--> events --> bus --> registry --+--> networks   links, addresses, veth, tap
+    control RPC -------+      (one writer: store, then    +--> dns        answers from the snapshot
+                               an immutable Snapshot)
+
+`agent` is the composition root and the only module that knows all the parts. `cli` is a separate
+program: it imports `control.client` and `control.messages` and nothing else from here.
+"""
+
+__version__ = "0.1.0"

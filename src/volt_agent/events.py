@@ -1,0 +1,177 @@
+"""Everything that happens, as frozen values. No dicts on the bus.
+
+Observations are fired by `kernel` and `runtimes`: they say what the world did, not what to do about
+it. Outcomes are fired by the registry and the planes: they say what volt did, and when it took
+effect. `volt events` shows the outcomes; `Event.name` is what it calls them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from .model.network import Kind
+from .model.workload import Instance
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """Base of all events. `name` is stable: users script against it."""
+
+    name: ClassVar[str] = "event"
+
+
+# ---- observations -------------------------------------------------------------------------------
+
+
+class InstanceStarted(Event, frozen=True):
+    """A runtime saw a workload start, or found it running.
+
+    Fired once for each life; a second one with another identity means that the first has ended.
+    `at` is the monotonic clock (seconds) when the runtime noticed it.
+    """
+
+    instance: Instance
+    at: float
+
+
+class InstanceStopped(Event, frozen=True):
+    """A runtime saw a workload end. `at` as above."""
+
+    instance: Instance
+    at: float
+
+
+class LinksChanged(Event, frozen=True):
+    """The mirror of the kernel's links or addresses changed: `names` of the interfaces concerned.
+
+    Fired after each batch of netlink messages, once the mirror is up to date. `resynced` says that
+    messages were lost (ENOBUFS) and everything was read again.
+    """
+
+    names: frozenset[str]
+    resynced: bool = False
+
+
+class InsideChanged(Event, frozen=True):
+    """Addresses, links or routes changed inside the namespace behind the port `interface`."""
+
+    interface: str
+
+
+class RulesetTampered(Event, frozen=True):
+    """Somebody else changed one of volt's nftables tables. `by` is the process name, where known."""
+
+    by: str
+
+
+class SysctlChanged(Event, frozen=True):
+    """The kernel announced a changed per-interface setting (RTM_NEWNETCONF), e.g. forwarding."""
+
+    interface: str
+
+
+# ---- outcomes -----------------------------------------------------------------------------------
+
+
+class NetworkCreated(Event, frozen=True):
+    """Fired when a network is stored and its bridge is up."""
+
+    name: ClassVar[str] = "network.created"
+    network: str
+    bridge: str
+    subnet: str
+
+
+class NetworkDeleted(Event, frozen=True):
+    """Fired when a network and its bridge are gone."""
+
+    name: ClassVar[str] = "network.deleted"
+    network: str
+
+
+class WorkloadConnected(Event, frozen=True):
+    """Fired when a connection is stored; the workload may still be stopped."""
+
+    name: ClassVar[str] = "workload.connected"
+    workload: str
+    network: str
+    address: str
+    interface: str
+
+
+class WorkloadDisconnected(Event, frozen=True):
+    """Fired when a connection is gone from the store, DNS and the kernel."""
+
+    name: ClassVar[str] = "workload.disconnected"
+    workload: str
+    network: str
+
+
+class WorkloadStarted(Event, frozen=True):
+    """Fired when a start has taken effect on every plane: link, address, firewall and names.
+
+    `effective_ms` counts from the runtime's notice; `planes_ms` has each plane's own share.
+    """
+
+    name: ClassVar[str] = "workload.started"
+    workload: str
+    kind: Kind
+    runtime: str
+    networks: dict[str, str]
+    effective_ms: float
+    planes_ms: dict[str, float]
+
+
+class WorkloadStopped(Event, frozen=True):
+    """Fired when a stopped workload is out of DNS and its port is gone."""
+
+    name: ClassVar[str] = "workload.stopped"
+    workload: str
+    effective_ms: float
+
+
+class PortSeen(Event, frozen=True):
+    """Fired when a port that volt did not make appears on one of its bridges."""
+
+    name: ClassVar[str] = "port.seen"
+    interface: str
+    network: str
+    workload: str
+
+
+class Repaired(Event, frozen=True):
+    """Fired when something that was changed from outside is as desired again."""
+
+    name: ClassVar[str] = "repaired"
+    what: str
+    effective_ms: float
+
+
+class Degraded(Event, frozen=True):
+    """Fired when something desired cannot be reached; it is tried again with a growing delay."""
+
+    name: ClassVar[str] = "degraded"
+    what: str
+    reason: str
+
+
+class NamesFlushed(Event, frozen=True):
+    """Fired when the DNS caches were emptied by hand."""
+
+    name: ClassVar[str] = "dns.flushed"
+    entries: int
+
+
+OUTCOMES: tuple[type[Event], ...] = (
+    NetworkCreated,
+    NetworkDeleted,
+    WorkloadConnected,
+    WorkloadDisconnected,
+    WorkloadStarted,
+    WorkloadStopped,
+    PortSeen,
+    Repaired,
+    Degraded,
+    NamesFlushed,
+)

@@ -1,0 +1,8 @@
+"""Values without I/O: what users want and what is seen, all of it immutable.
+
+`network`   Network, Connection, Reservation: what users asked for
+`workload`  Workload (known by name), Instance (it runs), Port (its place on a bridge)
+`host`      HostPolicy: what the host itself lets in
+`names`     which names are allowed, and the interface names made from them
+`snapshot`  Snapshot: all of the above at one moment; Change: the step from one to the next
+"""

@@ -1,0 +1,36 @@
+"""What the host itself lets in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Protocol = Literal["tcp", "udp"]
+
+
+class HostPort(Struct, frozen=True, order=True):
+    """A port of the host, or a range of them (`first`..`last`)."""
+
+    protocol: Protocol
+    first: int
+    last: int
+
+
+class HostPolicy(Struct, frozen=True):
+    """The resolved form of `network.firewall` in the configuration.
+
+    `inbound` "allow" leaves the host's own traffic alone. `settling` is True during the first
+    seconds after hooks were loaded on a live host: conntrack learns the running flows and nothing of
+    the host's is denied yet.
+    """
+
+    inbound: Literal["deny", "allow"] = "deny"
+    ports: tuple[HostPort, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    ping: bool = False
+    settling: bool = False
+
+    @property
+    def key(self) -> str:
+        return "host"
