@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh Debian: `make demo` and `make test`.
+# What is missing is installed first (scripts/set-up); when nothing is, that takes no time.
+
+PYTHON ?= python3
+ARGS ?=
+RUN := .venv/bin/python
+PYTEST := $(RUN) -m pytest
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+export PYTHON
+
+.PHONY: help demo sandbox test test-long test-host bench lint format clean set-up peers
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: set-up  ## volt at work on a private host: networks, names, default policy
+	@$(RUN) -m scripts.demo
+
+sandbox: set-up  ## a shell on a private host with the agent running, to play in
+	@$(RUN) -m scripts.sandbox
+
+test: set-up-test lint  ## ruff, mypy, and every test that takes seconds
+	$(PYTEST) -m "not long and not host" $(ARGS)
+
+test-long: set-up-test  ## the tests that take minutes
+	$(PYTEST) -m long $(ARGS)
+
+test-host: set-up-test  ## the tests on booted systemd hosts and virtual machines
+	@if ls tests/host/test_*.py >/dev/null 2>&1; then $(PYTEST) -m host $(ARGS); \
+	else echo "test-host: there are no such tests yet, so none was run."; fi
+
+bench: set-up-test peers  ## every figure of the README, each beside its peer
+	@for file in benchmarks/[a-z]*.py; do \
+	    echo "== $$file"; $(RUN) -m benchmarks.$$(basename $$file .py) $(ARGS) || failed=1; \
+	done; exit $${failed:-0}
+
+lint: set-up  ## ruff and strict mypy
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+format: set-up  ## let ruff format everything
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+
+clean:  ## remove .venv, the unpacked peers and every cache
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+set-up:
+	@scripts/set-up run venv
+
+.PHONY: set-up-test
+set-up-test:
+	@scripts/set-up run test venv
+
+peers:
+	@scripts/set-up peers
