@@ -1,8 +1,8 @@
 """The in-memory event bus: who observes says so here, who cares listens here.
 
 Handlers are plain functions called in the order in which they subscribed, on the loop, before
-`publish` returns; they must not block. Whoever needs to wait takes a `Feed`, a bounded queue: a slow
-reader loses the oldest events and is told how many, so that it can never hold up the agent.
+`publish` returns; they must not block. Whoever needs to wait takes a `Feed`, a bounded queue: a
+slow reader loses the oldest events and is told how many, so that it can never hold up the agent.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class InstanceStopped(Event, frozen=True):
 
 
 class LinksChanged(Event, frozen=True):
-    """The mirror of the kernel's links or addresses changed: `names` of the interfaces concerned.
+    """The mirror of the kernel's links or addresses changed; `names` of the interfaces concerned.
 
     Fired after each batch of netlink messages, once the mirror is up to date. `resynced` says that
     messages were lost (ENOBUFS) and everything was read again.
@@ -60,7 +60,7 @@ class InsideChanged(Event, frozen=True):
 
 
 class RulesetTampered(Event, frozen=True):
-    """Somebody else changed one of volt's nftables tables. `by` is the process name, where known."""
+    """Somebody else changed one of volt's nftables tables; `by` is the process name, if known."""
 
     by: str
 

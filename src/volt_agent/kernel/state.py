@@ -55,6 +55,7 @@ class Mirror:
         self.by_index: dict[int, Link] = {}
         self.addresses: dict[int, frozenset[IPv4Interface]] = {}
         self.ports: dict[int, set[str]] = {}  # ifindex of a bridge -> names of its ports
+        self.aliases: dict[str, set[str]] = {}  # alias -> names of the links that bear it
 
     def addresses_of(self, name: str) -> frozenset[IPv4Interface]:
         link = self.links.get(name)
@@ -63,6 +64,10 @@ class Mirror:
     def ports_of(self, bridge: str) -> frozenset[str]:
         link = self.links.get(bridge)
         return frozenset(self.ports.get(link.index, ())) if link else frozenset()
+
+    def with_alias(self, alias: str) -> list[str]:
+        """Names of the links that bear `alias`."""
+        return sorted(self.aliases.get(alias, ()))
 
     def put_link(self, link: Link) -> None:
         """Take in a link: new, changed or renamed."""
@@ -73,6 +78,8 @@ class Mirror:
         self.links[link.name] = link
         if link.master:
             self.ports.setdefault(link.master, set()).add(link.name)
+        if link.alias:
+            self.aliases.setdefault(link.alias, set()).add(link.name)
 
     def drop_link(self, index: int) -> Link | None:
         """Take out a link; returns it if it was known."""
@@ -89,3 +96,8 @@ class Mirror:
         group = self.ports.get(link.master)
         if group is not None:
             group.discard(link.name)
+        bearers = self.aliases.get(link.alias)
+        if bearers is not None:
+            bearers.discard(link.name)
+            if not bearers:
+                del self.aliases[link.alias]

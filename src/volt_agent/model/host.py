@@ -21,8 +21,8 @@ class HostPolicy(Struct, frozen=True):
     """The resolved form of `network.firewall` in the configuration.
 
     `inbound` "allow" leaves the host's own traffic alone. `settling` is True during the first
-    seconds after hooks were loaded on a live host: conntrack learns the running flows and nothing of
-    the host's is denied yet.
+    seconds after hooks were loaded on a live host: conntrack learns the running flows and nothing
+    of the host's is denied yet.
     """
 
     inbound: Literal["deny", "allow"] = "deny"

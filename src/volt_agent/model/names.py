@@ -1,7 +1,7 @@
 """Which names are allowed, and the interface names that follow from them.
 
 Names of workloads, networks and objects are DNS labels (RFC 1123, section 2.1): lower case letters,
-digits and hyphens, at most 63, because each of them becomes a host name, an nftables element or both.
+digits and hyphens, at most 63: each of them becomes a host name, an nftables element or both.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def label_from(foreign: str) -> str:
 
 
 def bridge_interface(network: str) -> str:
-    """The device of the bridge of a network: `volt-NAME`, hashed where 15 characters do not suffice."""
+    """The device of a network's bridge: `volt-NAME`, hashed where 15 characters do not suffice."""
     return _fit("volt-", network, network)
 
 
@@ -65,7 +65,7 @@ def bridge_alias(network: str) -> str:
 
 
 def stable_mac(*parts: str) -> str:
-    """A locally administered unicast MAC (IEEE 802, the 02 bit) that always follows from `parts`."""
+    """A locally administered unicast MAC (IEEE 802, the 02 bit) that follows from `parts`."""
     digest = hashlib.blake2s("/".join(parts).encode(), digest_size=5).digest()
     return ":".join(f"{octet:02x}" for octet in (2, *digest))
 
@@ -77,7 +77,7 @@ def _fit(prefix: str, name: str, identity: str) -> str:
 
 def _hashed(prefix: str, name: str, identity: str) -> str:
     room = INTERFACE_NAME_MAX - len(prefix) - 7
-    return f"{prefix}{name[:max(room, 0)].strip('-')}-{_digest(identity, 6)}"[:INTERFACE_NAME_MAX]
+    return f"{prefix}{name[: max(room, 0)].strip('-')}-{_digest(identity, 6)}"[:INTERFACE_NAME_MAX]
 
 
 def _digest(text: str, length: int) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
-from typing import TypeVar
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from .host import HostPolicy
 from .network import Connection, Network, Reservation
-from .workload import Instance, Port, Workload
+from .workload import Instance, Port, State, Workload
 
 Desired = Network | Connection | Reservation | Workload
 Observed = Instance | Port | HostPolicy
@@ -93,7 +93,7 @@ class Snapshot(Struct, frozen=True):
         table: Mapping[str, Object] = getattr(self, _TABLES[type(like)])
         return table.get(like.key)
 
-    def state_of(self, workload: str) -> str:
+    def state_of(self, workload: str) -> State:
         """`running`, `stopped`, or `pending` (connected in advance, never seen)."""
         if workload in self.instances:
             return "running"
@@ -121,8 +121,6 @@ _TABLES: Mapping[type[Object], str] = {
     Instance: "instances",
     Port: "ports",
 }
-
-_T = TypeVar("_T")
 
 
 class _Draft:
@@ -185,13 +183,13 @@ class _Draft:
         elif isinstance(each, Port):
             self._regroup("ports_of", each.workload, each.key)
 
-    def _group(self, index: str, workload: str) -> tuple[_T, ...]:
-        group: tuple[_T, ...] = self.table(index).get(workload, ())  # type: ignore[assignment]
+    def _group(self, index: str, workload: str) -> tuple[Any, ...]:
+        group = self.table(index).get(workload, ())
+        assert isinstance(group, tuple)
         return group
 
     def _regroup(self, index: str, workload: str, key: str) -> None:
-        group: tuple[Connection | Port, ...] = self._group(index, workload)
-        rest = tuple(each for each in group if each.key != key)
+        rest = tuple(each for each in self._group(index, workload) if each.key != key)
         if rest:
             self.table(index)[workload] = rest
         else:

@@ -12,6 +12,8 @@ from .network import Kind
 # Who tells volt that a workload runs: systemd-machined, a named namespace, a bridge port that
 # somebody else attached, or the carrier of a tap that volt made.
 Runtime = Literal["machined", "netns", "port", "tap"]
+# `pending`: connected in advance and never seen.
+State = Literal["running", "stopped", "pending"]
 
 
 class Workload(Struct, frozen=True):
@@ -35,7 +37,7 @@ class Instance(Struct, frozen=True):
     """One run of a workload, observed. `identity` differs between two runs of one name.
 
     `namespace` is a path that can be opened to enter its network namespace (/run/netns/NAME,
-    /proc/PID/ns/net); None for a virtual machine. `leader` is its first process, where one is known.
+    /proc/PID/ns/net); None for a virtual machine. `leader` is its first process, where known.
     """
 
     name: str

@@ -1,0 +1,20 @@
+"""What the calls of the RPC do, one module by command group, as in `control.messages`.
+
+A handler takes the call's parameters and returns its result; it raises VoltError with what the user
+has to know. It decides nothing itself: `networks.decide` does, the registry commits, the reconciler
+brings the kernel there, and the handler waits for that and shows what came of it.
+
+`network`   net.create ... net.status, net.bridge.*
+`names`     net.dns.*
+`workload`  ps, container.*
+`agent`     status, agent.*
+`views`     from the model to messages (pure)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+Handler = Callable[[Any], Awaitable[Any]]
+Handlers = Mapping[str, Handler]

@@ -1,0 +1,55 @@
+"""What a workload's start and stop change: plain functions from a snapshot to a Change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from ..errors import VoltError
+from ..model.snapshot import Change, Object, Snapshot
+from ..model.workload import Instance, Workload
+from .decide import connect
+
+
+def started(snapshot: Snapshot, instance: Instance) -> Change:
+    """An instance runs. A new life under a taken name takes the place of the old one."""
+    if snapshot.instances.get(instance.name) == instance:
+        return Change()
+    return Change(put=(instance,))
+
+
+def stopped(snapshot: Snapshot, instance: Instance) -> Change:
+    """An instance ended: it and its ports go, at once. One that was replaced meanwhile stays."""
+    present = snapshot.instances.get(instance.name)
+    if present is None or present.identity != instance.identity:
+        return Change()
+    return Change(delete=(present, *snapshot.ports_of.get(instance.name, ())))
+
+
+def remember(
+    snapshot: Snapshot,
+    instance: Instance,
+    auto_connect: Collection[str],
+    default_network: str,
+) -> Change:
+    """What the store has to know after a start: the name, its kind, and an automatic connection.
+
+    An automatic connection that cannot be made (the default network is full or absent) is left out:
+    the workload runs all the same, and `volt ps` shows it without a network.
+    """
+    known = snapshot.workloads.get(instance.name)
+    seen = Workload(name=instance.name, kind=instance.kind, runtime=instance.runtime)
+    if known is not None:
+        seen = replace(known, runtime=instance.runtime)
+    put: tuple[Object, ...] = () if known == seen else (seen,)
+    change = Change(put=put)
+    if instance.runtime not in auto_connect or default_network not in snapshot.networks:
+        return change
+    if seen.detached or snapshot.connections_of.get(instance.name):
+        return change
+    try:
+        joined = connect(snapshot.apply(change), default_network, instance.name, automatic=True)
+    except VoltError:
+        return change
+    return Change(put=(*put, *joined.put), delete=joined.delete)

@@ -1,0 +1,258 @@
+"""Brings one port in order: attaches, mends, furnishes and takes away. The decisions are in `plan`.
+
+Every method looks at things as they are now, does what is missing and returns whether it did
+anything. The port it finds in the kernel afterwards is what the snapshot gets to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Iterable
+from pathlib import PurePath
+
+from msgspec import Struct
+
+from ..bus import Bus
+from ..errors import KernelRefused
+from ..events import PortSeen
+from ..kernel.edge import Edge, Flow
+from ..kernel.ops import DeleteLink, Op
+from ..model.names import port_alias
+from ..model.network import Connection
+from ..model.snapshot import Change, Snapshot
+from ..model.workload import Instance, Port
+from ..registry import Registry
+from .effects import Effects
+from .observe import bridge_network, foreign_port, is_foreign, made_port
+from .plan import end_inside, free_name_inside, is_way_out, plan_inside, plan_tap, plan_veth
+from .resolvconf import ResolvConf, content
+
+
+class Resolver(Struct, frozen=True):
+    """What goes into workloads' resolv.conf; `enabled` False leaves theirs alone."""
+
+    enabled: bool = True
+    search_domains: tuple[str, ...] = ()
+
+
+class Attached(Struct, frozen=True):
+    """The run of a workload that a veth of ours leads into, and its name in there."""
+
+    identity: str
+    inside: str
+
+
+class Ports:
+    """All ports of all networks. `verify(key)` is called to have an inside looked at later."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        edge: Edge,
+        bus: Bus,
+        resolv_conf: ResolvConf,
+        verify: Callable[[str], None],
+    ) -> None:
+        self._registry, self._edge, self._bus = registry, edge, bus
+        self._resolv_conf = resolv_conf
+        self._verify = verify
+        self._attached: dict[str, Attached] = {}
+        self.resolver = Resolver()
+        self.effects = Effects(bus)
+        self.foreign: dict[str, str] = {}  # port key -> interface that somebody else attached
+        self.by_interface: dict[str, str] = {}  # interface -> key of the port published with it
+
+    def is_furnished(self, key: str) -> bool:
+        """Whether our end in there has been set up, so that a change in there is not our own."""
+        return key in self._attached
+
+    # ---- a port ---------------------------------------------------------------------------------
+
+    async def look_at(self, key: str) -> bool:
+        """Bring the port NETWORK/WORKLOAD in order."""
+        snapshot = self._registry.snapshot
+        connection = snapshot.connections.get(key)
+        instance = snapshot.instances.get(key.partition("/")[2])
+        if connection is None:
+            changed = await self._take_away(key)
+        elif connection.kind == "vm":
+            changed = await self._execute(
+                plan_tap(connection, snapshot.networks[connection.network], self._edge.mirror)
+            )
+        elif instance is not None and instance.namespace is not None:
+            changed = await self._attach(connection, instance)
+        else:
+            changed = await self._take_away(key)
+        await self._publish(key)
+        return changed
+
+    async def attach_together(self, keys: Iterable[str]) -> None:
+        """Attach what can be attached at once with one call; what fails is left to `look_at`."""
+        snapshot, ops, fresh = self._registry.snapshot, list[Op](), dict[str, Attached]()
+        for key in keys:
+            connection = snapshot.connections.get(key)
+            instance = snapshot.instances.get(key.partition("/")[2])
+            if connection is None or instance is None or instance.namespace is None:
+                continue
+            if connection.kind == "container" and self._is_unattached(connection):
+                name = f"eth{connection.slot}"
+                ops += plan_veth(connection, snapshot, self._edge.mirror, instance.namespace, name)
+                fresh[key] = Attached(instance.identity, name)
+        try:
+            await self._execute(ops)
+        except KernelRefused:
+            return  # each port on its own will say what is wrong with it
+        self._attached |= fresh
+
+    def _is_unattached(self, connection: Connection) -> bool:
+        return connection.interface not in self._edge.mirror.links
+
+    async def _attach(self, connection: Connection, instance: Instance) -> bool:
+        attached = self._attached.get(connection.key)
+        await self._write_resolv_conf(instance)
+        if attached is not None and attached.identity != instance.identity:
+            await self._take_away(connection.key)
+            attached = None
+        if not self._is_unattached(connection):
+            if attached is None:  # found after a restart: carries traffic, look inside later
+                self._verify(connection.key)
+            return await self._execute(self._plan(connection, instance, ""))
+        name = f"eth{connection.slot}"
+        try:
+            await self._execute(self._plan(connection, instance, name))
+        except KernelRefused as error:
+            if error.errno != errno.EEXIST:
+                raise
+            name = free_name_inside(connection, await self._edge.inside(instance.namespace or ""))
+            await self._execute(self._plan(connection, instance, name))
+        self._attached[connection.key] = Attached(instance.identity, name)
+        return True
+
+    def _plan(self, connection: Connection, instance: Instance, inside: str) -> list[Op]:
+        return plan_veth(
+            connection,
+            self._registry.snapshot,
+            self._edge.mirror,
+            instance.namespace or "",
+            inside,
+        )
+
+    async def _take_away(self, key: str) -> bool:
+        """Remove what volt made for a port that should not be (the workload stopped, or left)."""
+        network, _, workload = key.partition("/")
+        self._attached.pop(key, None)
+        links = self._edge.mirror.with_alias(port_alias(network, workload))
+        changed = await self._execute([DeleteLink(name=name) for name in links])
+        await self._remove_resolv_conf(workload)
+        return changed
+
+    async def _execute(self, ops: list[Op]) -> bool:
+        if ops:
+            await self._edge.execute(ops)
+        return bool(ops)
+
+    # ---- what the snapshot gets to know ---------------------------------------------------------
+
+    async def _publish(self, key: str) -> None:
+        """Commit the port as the kernel has it now; its names appear or vanish with this."""
+        before = self._registry.snapshot.ports.get(key)
+        began = time.perf_counter()
+        commit = await self._registry.commit(lambda snapshot: self._port_change(key, snapshot))
+        workload = key.partition("/")[2]
+        if commit.change.is_empty:
+            self.effects.check(workload, commit.new)
+            return
+        port = commit.new.ports.get(key)
+        self._remember_interface(before, port)
+        if port is not None and not port.made and before is None:
+            self._bus.publish(
+                PortSeen(interface=port.interface, network=port.network, workload=port.workload)
+            )
+        self.effects.add(workload, {"names": (time.perf_counter() - began) * 1e3})
+        self.effects.check(workload, commit.new)
+
+    def _remember_interface(self, before: Port | None, port: Port | None) -> None:
+        if before is not None:
+            self.by_interface.pop(before.interface, None)
+        if port is not None:
+            self.by_interface[port.interface] = port.key
+
+    def _port_change(self, key: str, snapshot: Snapshot) -> Change:
+        present, port = snapshot.ports.get(key), self._observe(key, snapshot)
+        if port == present:
+            return Change()
+        if port is not None:
+            return Change(put=(port,))
+        return Change(delete=(present,) if present is not None else ())
+
+    def _observe(self, key: str, snapshot: Snapshot) -> Port | None:
+        connection, mirror = snapshot.connections.get(key), self._edge.mirror
+        if connection is not None:
+            attached = self._attached.get(key)
+            port = made_port(connection, snapshot, mirror, attached.inside if attached else None)
+            if port is not None:
+                return port
+        link = mirror.links.get(self.foreign.get(key, ""))
+        network = bridge_network(link, snapshot, mirror) if link is not None else None
+        if (
+            link is None
+            or network is None
+            or not is_foreign(link)
+            or not key.startswith(network.name + "/")
+        ):
+            self.foreign.pop(key, None)
+            return None
+        return foreign_port(link, network, key.partition("/")[2], mirror)
+
+    # ---- behind a port --------------------------------------------------------------------------
+
+    async def look_inside(self, key: str) -> bool:
+        """Bring the workload's own end in order: address, link, default route."""
+        snapshot = self._registry.snapshot
+        connection = snapshot.connections.get(key)
+        instance = snapshot.instances.get(key.partition("/")[2])
+        if connection is None or instance is None or instance.namespace is None:
+            return False
+        if connection.kind != "container" or self._is_unattached(connection):
+            return False
+        await self._write_resolv_conf(instance)
+        inside = await self._edge.inside(instance.namespace)
+        end = end_inside(connection, inside)
+        if end is None:  # it leads into a former life of this name
+            await self._take_away(key)
+            return await self.look_at(key)
+        changed = await self._execute(
+            plan_inside(connection, snapshot, inside, instance.namespace) or []
+        )
+        self._attached[key] = Attached(instance.identity, end.name)
+        await self._publish(key)
+        return changed
+
+    async def forget_flows(self, ports: Iterable[Port]) -> None:
+        """Delete the tracked connections of ports that are gone: nobody may inherit them."""
+        flows = [Flow(either=port.address) for port in ports if port.address is not None]
+        if flows:
+            await self._edge.forget_flows(flows)
+
+    # ---- resolv.conf ----------------------------------------------------------------------------
+
+    async def _write_resolv_conf(self, instance: Instance) -> None:
+        if instance.runtime != "netns" or instance.namespace is None or not self.resolver.enabled:
+            return
+        snapshot = self._registry.snapshot
+        connections = snapshot.connections_of.get(instance.name, ())
+        first = [each for each in connections if is_way_out(each, snapshot)] or connections[:1]
+        for each in first:
+            text = content(snapshot.networks[each.network].gateway, self.resolver.search_domains)
+            name = PurePath(instance.namespace).name
+            await asyncio.to_thread(self._resolv_conf.write, name, text)
+
+    async def _remove_resolv_conf(self, workload: str) -> None:
+        snapshot = self._registry.snapshot
+        instance = snapshot.instances.get(workload)
+        if instance is not None and instance.namespace and snapshot.connections_of.get(workload):
+            return
+        name = PurePath(instance.namespace).name if instance and instance.namespace else workload
+        await asyncio.to_thread(self._resolv_conf.remove, name)

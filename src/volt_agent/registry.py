@@ -1,0 +1,118 @@
+"""The one writer: turns decisions into commits and publishes the snapshot after each.
+
+A commit is all or nothing, in an order that a crash at any instruction cannot hurt:
+
+1. `decide` looks at the current snapshot and returns a Change (or raises: nothing happened);
+2. the firewall applies it in one transaction (refused: nothing happened);
+3. the store makes it durable (refused: the firewall goes back);
+4. the new snapshot is published, and the followers (DNS, reconciler) act on it before `commit`
+   returns.
+
+Dying between 2 and 3 leaves a kernel that the next start corrects; what was acknowledged is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from .errors import VoltError
+from .model.snapshot import Change, Snapshot
+from .store import Store
+
+log = logging.getLogger(__name__)
+
+Decision = Callable[[Snapshot], Change]
+
+
+class Guard(Protocol):
+    """A plane that may refuse a change: it takes effect before the change is stored."""
+
+    async def apply(self, new: Snapshot, change: Change) -> float:
+        """Milliseconds it took; raises KernelRefused, and then nothing has changed."""
+
+
+class Follower(Protocol):
+    """A plane that cannot refuse: it acts on what is published, at once and without waiting."""
+
+    def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None: ...
+
+
+class Commit(Struct, frozen=True):
+    """What a commit did: the snapshots around it and how long each plane took (milliseconds)."""
+
+    old: Snapshot
+    new: Snapshot
+    change: Change
+    planes_ms: dict[str, float] = {}
+
+
+class Registry:
+    """Holds the current `snapshot`; see the module for what a commit does."""
+
+    def __init__(self, store: Store) -> None:
+        self.snapshot = Snapshot()
+        self._store = store
+        self._guard: Guard | None = None
+        self._followers: list[tuple[str, Follower]] = []
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Start from what the store holds."""
+        self.snapshot = Snapshot().apply(await self._store.open())
+
+    def guard_with(self, guard: Guard) -> None:
+        """From now on `guard` has to accept a change before it is stored."""
+        self._guard = guard
+
+    def add_follower(self, name: str, follower: Follower) -> None:
+        self._followers.append((name, follower))
+
+    async def commit(self, decide: Decision) -> Commit:
+        """Decide and carry out, to the end even if the caller is cancelled meanwhile."""
+        return await asyncio.shield(asyncio.ensure_future(self._commit(decide)))
+
+    async def _commit(self, decide: Decision) -> Commit:
+        async with self._lock:
+            old = self.snapshot
+            change = decide(old)
+            if change.is_empty:
+                return Commit(old, old, change)
+            new = old.apply(change)
+            planes = await self._make_effective(old, new, change)
+            self.snapshot = new
+            for name, follower in self._followers:
+                began = time.perf_counter()
+                follower.follow(old, new, change)
+                planes[name] = (time.perf_counter() - began) * 1e3
+            return Commit(old, new, change, planes)
+
+    async def _make_effective(
+        self, old: Snapshot, new: Snapshot, change: Change
+    ) -> dict[str, float]:
+        planes = {}
+        if self._guard is not None:
+            planes["firewall"] = await self._guard.apply(new, change)
+        if change.is_durable:
+            began = time.perf_counter()
+            try:
+                await self._store.write(change)
+            except VoltError:
+                await self._take_back(old, change)
+                raise
+            planes["store"] = (time.perf_counter() - began) * 1e3
+        return planes
+
+    async def _take_back(self, old: Snapshot, change: Change) -> None:
+        if self._guard is None:
+            return
+        try:
+            await self._guard.apply(old, old.inverse(change))
+        except VoltError as error:
+            # The next restore or restart compiles from the snapshot, which never had the change.
+            log.error("cannot take back a firewall change that was not stored: %s", error)

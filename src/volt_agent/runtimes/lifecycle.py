@@ -1,0 +1,74 @@
+"""The task that hands starts and stops to the registry, in the order in which they happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from ..bus import Bus
+from ..errors import VoltError
+from ..events import InstanceStarted, InstanceStopped, WorkloadStopped
+from ..networks.effects import Effects
+from ..networks.lifecycle import remember, started, stopped
+from ..registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """One start or stop, one commit. What the store has to know of a start follows in a second."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        bus: Bus,
+        effects: Effects,
+        auto_connect: Callable[[], Collection[str]],
+        default_network: str,
+    ) -> None:
+        self._registry, self._bus, self._effects = registry, bus, effects
+        self._auto_connect, self._default_network = auto_connect, default_network
+        self._queue: asyncio.Queue[InstanceStarted | InstanceStopped] = asyncio.Queue()
+        bus.subscribe(InstanceStarted, self._queue.put_nowait)
+        bus.subscribe(InstanceStopped, self._queue.put_nowait)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            event = await self._queue.get()
+            try:
+                if isinstance(event, InstanceStarted):
+                    await self._started(event)
+                else:
+                    await self._stopped(event)
+            except VoltError as error:
+                # The workload keeps running; the store will know it after its next start.
+                log.error("workload %s: %s", event.instance.name, error)
+            finally:
+                self._queue.task_done()
+
+    async def settled(self) -> None:
+        """Wait until everything reported so far is committed."""
+        await self._queue.join()
+
+    async def _started(self, event: InstanceStarted) -> None:
+        instance = event.instance
+        self._effects.begin(instance, event.at)
+        commit = await self._registry.commit(lambda snapshot: started(snapshot, instance))
+        self._effects.add(instance.name, commit.planes_ms)
+        known = await self._registry.commit(
+            lambda snapshot: remember(
+                snapshot, instance, self._auto_connect(), self._default_network
+            )
+        )
+        self._effects.check(instance.name, known.new)
+
+    async def _stopped(self, event: InstanceStopped) -> None:
+        instance = event.instance
+        commit = await self._registry.commit(lambda snapshot: stopped(snapshot, instance))
+        if commit.change.is_empty:
+            return
+        self._effects.forget(instance.name)
+        ms = round((asyncio.get_running_loop().time() - event.at) * 1e3, 2)
+        self._bus.publish(WorkloadStopped(workload=instance.name, effective_ms=ms))
