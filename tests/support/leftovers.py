@@ -1,0 +1,64 @@
+"""What would still be there after a private host is gone, and must not be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+KINDS = ("net", "mnt", "pid", "user")
+
+
+def namespaces_of(pid: int | str) -> dict[str, str]:
+    """The namespaces of a process by kind, as `net:[4026531840]`; empty if it is gone."""
+    found = {}
+    for kind in KINDS:
+        with suppress(OSError):
+            found[kind] = os.readlink(f"/proc/{pid}/ns/{kind}")
+    return found
+
+
+def processes_in(namespaces: Iterable[str]) -> list[int]:
+    """The processes that are in one of these namespaces, as far as the caller may see."""
+    wanted = set(namespaces)
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit()
+        and wanted & set(namespaces_of(entry.name).values())
+        and not _has_ended(entry.name)
+    ]
+
+
+def _has_ended(pid: str) -> bool:
+    """Whether only its exit status is left, which its parent has yet to take."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def machine() -> dict[str, object]:
+    """What a private host could have left on the machine itself: compare before and after."""
+    return {
+        "links": sorted(os.listdir("/sys/class/net")),
+        "named namespaces": _listing("/run/netns"),
+        "resolv.conf of namespaces": _listing("/etc/netns"),
+        "mounts": sorted(_mount_points()),
+        "ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
+        "volt's files": [
+            path for path in ("/run/volt", "/var/lib/volt", "/etc/volt") if os.path.exists(path)
+        ],
+    }
+
+
+def _listing(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+
+
+def _mount_points() -> Iterable[str]:
+    return (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())

@@ -1,0 +1,200 @@
+"""Steady streams that run while something else happens, and tell afterwards what they noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from . import names_on_wire
+from .namespaces import socket_in
+
+# How long the last answers may take after the last question.
+LINGER = 0.5
+
+
+class Stream(Protocol):
+    """Something that runs from `start` to `stop`."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> dict[str, Any]:
+        """End, and report at least `sent`, `received`, `lost`, `longest_gap_ms`."""
+
+
+class _Gaps:
+    """The longest time between two signs of life."""
+
+    def __init__(self) -> None:
+        self._last = asyncio.get_running_loop().time()
+        self.longest = 0.0
+
+    def mark(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
+
+    @property
+    def milliseconds(self) -> float:
+        return round(self.longest * 1000, 1)
+
+
+class DatagramStream:
+    """Numbered datagrams at a steady rate, each of which must be answered once.
+
+    `make` turns a number into a datagram, `read` an answer into the number, or None for one that
+    is wrong.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        port: int,
+        rate: float,
+        make: Callable[[int], bytes],
+        read: Callable[[bytes], int | None],
+    ) -> None:
+        self._sock = socket_in(source, socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.connect((target, port))
+        self._make, self._read, self._rate = make, read, rate
+        self._sent = 0
+        self._answered: set[int] = set()
+        self._complete = asyncio.Event()
+        self._wrong = 0
+
+    async def start(self) -> None:
+        self._gaps = _Gaps()
+        asyncio.get_running_loop().add_reader(self._sock, self._receive)
+        self._task = asyncio.create_task(self._send())
+
+    async def stop(self) -> dict[str, Any]:
+        self._task.cancel()
+        self._gaps.mark()  # a silence that lasts until now is one too
+        if len(self._answered) < self._sent:
+            self._complete.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._complete.wait(), LINGER)
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._sock.close()
+        return {
+            "sent": self._sent,
+            "received": len(self._answered),
+            "lost": self._sent - len(self._answered),
+            "wrong": self._wrong,
+            "longest_gap_ms": self._gaps.milliseconds,
+        }
+
+    async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            with suppress(OSError):  # a port that is closed for a moment: the datagram is lost
+                self._sock.send(self._make(self._sent))
+            self._sent += 1
+            due += 1 / self._rate
+            await asyncio.sleep(due - loop.time())
+
+    def _receive(self) -> None:
+        with suppress(OSError):
+            while True:
+                number = self._read(self._sock.recv(2048))
+                if number is None:
+                    self._wrong += 1
+                else:
+                    self._answered.add(number)
+                    self._gaps.mark()
+                if len(self._answered) == self._sent:
+                    self._complete.set()
+
+
+class LineStream:
+    """One TCP connection that carries lines at a steady rate: a session (echoed) or a download."""
+
+    def __init__(self, source: str, target: str, port: int, rate: float, download: bool) -> None:
+        self._sock = socket_in(source, socket.AF_INET, socket.SOCK_STREAM)
+        self._address = (target, port)
+        self._rate, self._download = rate, download
+        self._sent = self._received = 0
+        self._ended: str | None = None
+
+    async def start(self) -> None:
+        await asyncio.get_running_loop().sock_connect(self._sock, self._address)
+        self._reader, self._writer = await asyncio.open_connection(sock=self._sock)
+        self._gaps = _Gaps()
+        self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._receive())]
+
+    async def stop(self) -> dict[str, Any]:
+        for task in self._tasks:
+            task.cancel()
+        self._gaps.mark()
+        self._writer.close()
+        return {
+            "sent": self._sent,
+            "received": self._received,
+            "ended": self._ended,
+            "longest_gap_ms": self._gaps.milliseconds,
+        }
+
+    async def _send(self) -> None:
+        if self._download:
+            self._writer.write(f"download {self._rate}\n".encode())
+            return
+        with suppress(OSError):
+            while True:
+                self._writer.write(f"s{self._sent}\n".encode())
+                self._sent += 1
+                await asyncio.sleep(1 / self._rate)
+
+    async def _receive(self) -> None:
+        try:
+            while await self._reader.readline():
+                self._received += 1
+                self._gaps.mark()
+            self._ended = "closed"
+        except OSError as error:
+            self._ended = str(error)
+
+
+def udp(source: str, target: str, port: int, rate: float) -> Stream:
+    """Datagrams to an echo server."""
+
+    def read(data: bytes) -> int | None:
+        return int(data.split()[0][1:])
+
+    return DatagramStream(source, target, port, rate, lambda n: f"n{n}".encode(), read)
+
+
+def dns(source: str, server: str, name: str, address: str, rate: float) -> Stream:
+    """Questions for one name, whose answer must be `address`; up to 65,536 of them."""
+    wire = names_on_wire.question(name)
+
+    def make(number: int) -> bytes:
+        return struct.pack("!H", number) + wire[2:]
+
+    def read(data: bytes) -> int | None:
+        right = names_on_wire.is_right(names_on_wire.read_answer(data), address)
+        return int.from_bytes(data[:2]) if right else None
+
+    return DatagramStream(source, server, names_on_wire.DNS_PORT, rate, make, read)
+
+
+def session(source: str, target: str, port: int, rate: float) -> Stream:
+    """Lines both ways over one TCP connection, like somebody typing over SSH."""
+    return LineStream(source, target, port, rate, download=False)
+
+
+def download(source: str, target: str, port: int, rate: float) -> Stream:
+    """Lines from the server only, over one TCP connection."""
+    return LineStream(source, target, port, rate, download=True)
+
+
+streams: dict[str, Callable[..., Stream]] = {
+    "udp": udp,
+    "dns": dns,
+    "session": session,
+    "download": download,
+}
