@@ -114,6 +114,10 @@ class Machine:
             *argv,
         ]
 
+    def python(self, *arguments: str) -> list[str]:
+        """The command that runs a Python program inside."""
+        return [self._interpreter, *arguments]
+
     def run(
         self,
         *argv: str,
