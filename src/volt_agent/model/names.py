@@ -34,7 +34,7 @@ def label_from(foreign: str) -> str:
     Lower case; every run of other characters becomes one hyphen; hyphens at the ends go; cut to 63.
     An empty result becomes `x-` and a hash, so that every machine has a name.
     """
-    label = re.sub(r"[^a-z0-9]+", "-", foreign.lower()).strip("-")[:63].strip("-")
+    label = re.sub(r"[^a-z0-9-]+", "-", foreign.lower()).strip("-")[:63].strip("-")
     return label or "x-" + _digest(foreign, 8)
 
 

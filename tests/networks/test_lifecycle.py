@@ -1,0 +1,60 @@
+"""What a start and a stop change."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tests.networks.build import apply, backend, ip, running, with_network
+from volt_agent.model.snapshot import Change, Snapshot
+from volt_agent.model.workload import Instance, Port
+from volt_agent.networks.decide import disconnect
+from volt_agent.networks.lifecycle import remember, started, stopped
+
+WEB = Instance(name="web", kind="container", runtime="netns", identity="1", namespace="/x")
+
+
+def test_a_stop_takes_the_ports_along() -> None:
+    """Names go with the ports, before anything else is done."""
+    snapshot = running(backend("web"), "web")
+    port = Port(network="backend", workload="web", interface="vc-web", ifindex=3, up=True)
+    snapshot = snapshot.apply(Change(put=(port,)))
+    snapshot = snapshot.apply(stopped(snapshot, snapshot.instances["web"]))
+    assert not snapshot.instances
+    assert not snapshot.ports
+    assert "backend/web" in snapshot.connections
+
+
+def test_the_stop_of_a_former_life_is_no_stop() -> None:
+    """A workload that was started again meanwhile keeps running."""
+    snapshot = apply(Snapshot(), started(Snapshot(), replace(WEB, identity="2")))
+    assert stopped(snapshot, WEB).is_empty
+    assert started(snapshot, replace(WEB, identity="2")).is_empty
+
+
+def test_a_first_start_is_remembered() -> None:
+    """The name is known from then on, with its runtime."""
+    change = remember(Snapshot(), WEB, ["machined"], "volt0")
+    snapshot = Snapshot().apply(change)
+    assert snapshot.workloads["web"].runtime == "netns"
+    assert remember(snapshot, WEB, ["machined"], "volt0").is_empty
+
+
+def test_auto_connect_joins_the_default_network_unless_told_otherwise() -> None:
+    """Only the named runtimes, only workloads without a connection, never after a disconnect."""
+    base = with_network(backend(), "volt0", "10.0.0.0/24")
+    assert not base.apply(remember(base, WEB, ["machined"], "volt0")).connections
+    joined = base.apply(remember(base, WEB, ["netns"], "volt0"))
+    assert joined.connections["volt0/web"].automatic
+    assert joined.connections["volt0/web"].address == ip("10.0.0.2")
+    assert remember(joined, WEB, ["netns"], "volt0").is_empty
+    left = apply(joined, disconnect(joined, "web", None, 1.0))
+    assert not left.apply(remember(left, WEB, ["netns"], "volt0")).connections
+
+
+def test_a_full_default_network_does_not_stop_a_workload() -> None:
+    """It runs without a network, and the name is known all the same."""
+    base = with_network(Snapshot(), "volt0", "10.0.0.0/30")
+    base = base.apply(remember(base, replace(WEB, name="first"), ["netns"], "volt0"))
+    late = base.apply(remember(base, WEB, ["netns"], "volt0"))
+    assert "web" in late.workloads
+    assert "volt0/web" not in late.connections
