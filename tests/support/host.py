@@ -98,6 +98,13 @@ class Host(Machine):
             raise RpcError(status, result["error"])
         return result
 
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The agent's last outcomes, oldest first: all, or those called `name`."""
+        status, body = self.get("/v1/events?recent=1000&follow=false")
+        assert status == 200, body
+        found = [json.loads(line) for line in body.splitlines()]
+        return [each for each in found if name in (None, each["event"])]
+
     def request(self, verb: str, path: str, body: str | None = None) -> tuple[int, str]:
         """One HTTP request over the control socket."""
         connection = _UnixConnection(str(self.path(SOCKET)))

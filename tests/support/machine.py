@@ -45,7 +45,7 @@ class Machine:
         """`before` goes in front of every command that is started, to become another user;
         `environment` adds to that of every process inside."""
         self._interpreter = interpreter
-        self._environment = self._make_environment(environment or {})
+        self.environment = self._make_environment(environment or {})
         self._before = list(before)
         self._rootless = bool(before) or os.geteuid() != 0
         self._numbers = itertools.count()
@@ -130,7 +130,7 @@ class Machine:
         """Run a command inside and wait for it; with `check`, a failure raises AssertionError."""
         done = subprocess.run(
             self.enter(*argv, where=where),
-            env=self._environment | dict(environment or {}),
+            env=self.environment | dict(environment or {}),
             cwd=ROOT,
             text=True,
             capture_output=True,
@@ -153,7 +153,7 @@ class Machine:
         """Start a command inside, in a session of its own; `options` go to subprocess.Popen."""
         return Process(
             self.enter(*argv, where=where),
-            env=self._environment | dict(environment or {}),
+            env=self.environment | dict(environment or {}),
             cwd=ROOT,
             **({"stdin": subprocess.DEVNULL} | options),
         )
@@ -192,7 +192,7 @@ class Machine:
         command = [self._interpreter, "-m", "tests.support.inside"]
         return subprocess.Popen(
             [*self._before, *unshare, *user, *command],
-            env=self._environment,
+            env=self.environment,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
