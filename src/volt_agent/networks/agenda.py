@@ -47,10 +47,10 @@ class Agenda:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + len(self._in_hand)
 
-    def targets(self) -> list[Target]:
-        """Everything that waits or is being looked at."""
+    def targets(self, up_to: Rank) -> list[Target]:
+        """Everything of these ranks that waits or is being looked at."""
         waiting = [Target(rank, key) for rank, keys in self._waiting.items() for key in keys]
-        return [*self._in_hand, *waiting]
+        return [each for each in (*self._in_hand, *waiting) if each.rank <= up_to]
 
     async def take(self, most: int) -> tuple[Rank, dict[str, float]]:
         """Wait for work; the next keys of the first rank that has any, with when they arose."""

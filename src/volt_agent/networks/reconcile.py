@@ -140,9 +140,9 @@ class Reconciler:
         """Wait until `targets` have been looked at; raises the VoltError that one ended with."""
         await self._agenda.settled(targets)
 
-    async def settled_all(self) -> None:
-        """Wait until nothing is left to do; what failed is in `problems`."""
-        while targets := self._agenda.targets():
+    async def settled_all(self, up_to: Rank = Rank.INSIDE) -> None:
+        """Wait until nothing of these ranks is left to do; what failed is in `problems`."""
+        while targets := self._agenda.targets(up_to):
             await asyncio.gather(*map(self.settled, targets), return_exceptions=True)
 
     @property

@@ -1,0 +1,541 @@
+"""The composition root: makes the parts, starts them in order and stops them in the other.
+
+The order is that of dependence: store, kernel, firewall, networks, runtimes, names, control. The
+kernel's data path needs none of them: it keeps working while the agent is down, and a start changes
+nothing that is already right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+import anyio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from . import __version__, logs, removal
+from .bus import Bus
+from .config import Config, ConfigError, differences, load
+from .control.api import Api, Probes
+from .control.event_log import EventLog
+from .control.handlers import Handler, Handlers
+from .control.handlers.agent import AgentHandlers
+from .control.handlers.names import NameHandlers
+from .control.handlers.network import NetworkHandlers, surroundings
+from .control.handlers.status import HostStatus
+from .control.handlers.workload import WorkloadHandlers
+from .control.loop_lag import LoopLag
+from .control.messages import agent as messages
+from .control.metrics import Metrics
+from .control.peer import access_of_this_process, volt_group
+from .control.server import ControlServer
+from .control.sockets import (
+    Listener,
+    bind_control_socket,
+    bind_status_socket,
+    inherited_control_socket,
+)
+from .dns.server import NameServer
+from .dns.settings import ZONE, DnsSettings
+from .errors import VoltError
+from .events import RulesetTampered, WorkloadStarted
+from .firewall.plane import Firewall
+from .host_inbound import host_policy
+from .kernel.host import sshd_ports
+from .kernel.linux import LinuxEdge
+from .kernel.nft import Nft
+from .kernel.tamper import TamperWatch
+from .model.network import Network
+from .model.snapshot import Change, Snapshot
+from .networks.agenda import Rank
+from .networks.decide import Surroundings, create_network
+from .networks.ports import Resolver
+from .networks.reconcile import Reconciler
+from .networks.resolvconf import ResolvConf
+from .options import AgentOptions
+from .registry import Registry
+from .runtimes.lifecycle import Lifecycle
+from .runtimes.netns import NamedNamespaces
+from .runtimes.ports import BridgePorts
+from .service import ServiceManager
+from .store import SqliteStore
+from .supervise import start as start_task
+
+log = logging.getLogger(__name__)
+
+# Conntrack learns the running connections of a live host before anything of it is denied.
+SETTLE = 5.0
+# How long names may wait for the ports of running workloads at a start: a wrong "no such name"
+# would be remembered, a late answer is asked for again.
+NAMES_WAIT = 5.0
+# Everything is looked at once more, should an event ever be missed.
+PATROL = 30.0
+CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
+
+
+def run(options: AgentOptions) -> int:
+    """`volt agent run`: work until SIGTERM or SIGINT; returns the exit status."""
+    logs.setup(options.log_level)
+    try:
+        config = load(Path(options.config), required=options.config_named)
+        return asyncio.run(Agent(options, config).run())
+    except ConfigError as error:
+        print("\n".join(error.mistakes), file=sys.stderr)
+        return error.exit_status
+    except VoltError as error:
+        return _give_up(error)
+    except ExceptionGroup as group:
+        # Task groups wrap what ends them; a user wants the one reason.
+        ours, others = group.split(VoltError)
+        if ours is None or others is not None:
+            raise
+        return _give_up(_first(ours))
+
+
+def _give_up(error: VoltError) -> int:
+    log.critical(
+        "%s", error.message, extra={"fields": {"hint": error.hint}} if error.hint else None
+    )
+    return error.exit_status
+
+
+def _first(group: ExceptionGroup[VoltError]) -> VoltError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
+
+
+class Agent:
+    """One agent, one run. `run` is its whole life."""
+
+    def __init__(self, options: AgentOptions, config: Config) -> None:
+        self._options, self._config = options, config
+        self._began = time.monotonic()
+        self._state: messages.State = "starting"
+        self._started, self._stop = asyncio.Event(), asyncio.Event()
+        self._reset: asyncio.Future[messages.ResetReport] | None = None
+        self._purge = False
+        self._answers_names = False
+        self._manager = ServiceManager()
+        self._bus = Bus()
+        self._metrics = Metrics()
+        self._lag = LoopLag(self._metrics.observe_lag)
+        self._store = SqliteStore(Path(options.state_dir))
+        self._registry = Registry(self._store)
+        self._edge = LinuxEdge(self._bus)
+        self._nft = Nft()
+        self._firewall = Firewall(self._nft, self._bus)
+        self._names = NameServer(dns_settings(config), self._manager)
+        self._reconciler = Reconciler(
+            self._registry, self._edge, self._bus, ResolvConf(), self._open_names
+        )
+        self._lifecycle = Lifecycle(
+            self._registry,
+            self._bus,
+            self._reconciler.ports.effects,
+            lambda: self._config.network.auto_connect,
+            config.network.default_bridge,
+        )
+        self._host_status = HostStatus(
+            self._registry,
+            self._edge,
+            self._reconciler,
+            self._firewall,
+            self._names,
+            self._upstreams,
+        )
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Start, work until told to stop, stop in order; returns the exit status."""
+        self._listen_to_signals()
+        async with AsyncExitStack() as stack:
+            listeners = await self._take_what_is_ours(stack)
+            await self._start_kernel(stack)
+            async with anyio.create_task_group() as outer:
+                self._start_control(outer, listeners)
+                async with anyio.create_task_group() as planes:
+                    await self._start_planes(planes, stack)
+                    await self._stop.wait()
+                    self._state = "stopping"
+                    self._manager.notify(stopping=1)
+                    planes.cancel_scope.cancel()
+                await self._reset_if_asked()
+                outer.cancel_scope.cancel()
+        log.info("stopped")
+        return 0
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._reloads: set[asyncio.Task[messages.Reloaded | None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+
+    async def _take_what_is_ours(self, stack: AsyncExitStack) -> list[Listener]:
+        """The control socket and the store: there can be one agent only."""
+        listeners = self._bind()
+        for each in listeners:
+            stack.callback(each.close)
+        stack.push_async_callback(self._store.close)
+        await self._registry.open()
+        return listeners
+
+    def _bind(self) -> list[Listener]:
+        inherited = self._manager.inherited(CONTROL_SOCKET)
+        control = (
+            inherited_control_socket(inherited)
+            if inherited is not None
+            else bind_control_socket(self._options.socket, volt_group())
+        )
+        listen = self._config.status.listen
+        if listen is None:
+            return [control]
+        try:
+            return [control, bind_status_socket(str(listen))]
+        except VoltError as error:
+            log.error("%s; the control socket serves the same", error.message)
+            return [control]
+
+    async def _start_kernel(self, stack: AsyncExitStack) -> None:
+        await self._edge.start()
+        stack.push_async_callback(self._edge.close)
+        stack.push_async_callback(self._nft.close)
+
+    async def _start_planes(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
+        """Firewall before links, links before names; each finds the former one done."""
+        self._bus.subscribe(RulesetTampered, partial(self._have_restored, planes))
+        self._bus.subscribe(WorkloadStarted, self._log_start)
+        await self._make_default_network()
+        await self._put_host_policy(settling=False)
+        await self._start_firewall(planes, stack)
+        self._registry.add_follower("dns", _Names(self._names))
+        self._registry.add_follower("networks", self._reconciler)
+        self._reconciler.ports.resolver = resolver(self._config)
+        self._names.start(self._registry.snapshot)
+        stack.push_async_callback(self._names.close)
+        await self._start_runtimes(stack)
+        self._reconciler.mark_all()
+        start_task(planes, "reconciler", self._reconciler.run)
+        start_task(planes, "lifecycle", self._lifecycle.run)
+        await self._answer_names()
+        await self._reconciler.settled_all(Rank.PORT)
+        start_task(planes, "patrol", self._patrol)
+        if self._manager.watchdog is not None:
+            start_task(planes, "watchdog", self._feed_watchdog)
+        self._say_ready()
+
+    async def _start_firewall(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
+        outcome = await self._firewall.start(self._registry.snapshot)
+        self._registry.guard_with(self._firewall)
+        places = (("inet", "volt"), ("bridge", "volt"))
+        watch = TamperWatch(self._bus, self._nft.comm, places)
+        watch.start()
+        stack.callback(watch.close)
+        log.info("firewall %s", outcome)
+        if outcome == "loaded" and self._registry.snapshot.host.inbound == "deny":
+            await self._warn_of_closed_ports()
+            await self._put_host_policy(settling=True)
+            planes.start_soon(self._settle, name="settle")
+
+    async def _settle(self) -> None:
+        await anyio.sleep(SETTLE)
+        await self._put_host_policy(settling=False)
+        log.info("the host's inbound default is in force")
+
+    async def _start_runtimes(self, stack: AsyncExitStack) -> None:
+        snapshot = lambda: self._registry.snapshot  # noqa: E731
+        for runtime in (
+            BridgePorts(self._bus, self._edge.mirror, snapshot),
+            NamedNamespaces(self._bus),
+        ):
+            await runtime.start()
+            stack.push_async_callback(runtime.close)
+
+    async def _answer_names(self) -> None:
+        """Open the name server once the ports of what runs are known, or after NAMES_WAIT."""
+        with anyio.move_on_after(NAMES_WAIT):
+            await self._lifecycle.settled()
+            await self._reconciler.settled_all(Rank.PORT)
+        self._answers_names = self._config.network.dns.enabled
+        for network in self._registry.snapshot.networks.values():
+            link = self._edge.mirror.links.get(network.bridge)
+            if link is not None:
+                try:
+                    self._open_names(network, link.index)
+                except VoltError:
+                    self._reconciler.mark_all()  # it tries again, and says what is wrong
+        self._manager.close_unclaimed()
+
+    def _open_names(self, network: Network, ifindex: int) -> None:
+        if self._answers_names:
+            self._names.open(network, ifindex)
+
+    def _say_ready(self) -> None:
+        self._state = "ready"
+        self._started.set()
+        snapshot = self._registry.snapshot
+        self._manager.notify(ready=1, status=f"{len(snapshot.networks)} networks")
+        log.info(
+            "ready",
+            extra={
+                "fields": {
+                    "networks": len(snapshot.networks),
+                    "workloads": len(snapshot.instances),
+                    "seconds": round(time.monotonic() - self._began, 3),
+                }
+            },
+        )
+
+    # ---- what the planes need at a start --------------------------------------------------------
+
+    async def _make_default_network(self) -> None:
+        """volt0, on the very first start; a clash with the host is said and lived with."""
+        section = self._config.network
+        if section.default_bridge in self._registry.snapshot.networks:
+            return
+        around = await surroundings(self._surroundings(), self._edge)
+        try:
+            await self._registry.commit(
+                lambda snapshot: create_network(
+                    snapshot, around, section.default_bridge, str(section.default_subnet)
+                )
+            )
+        except VoltError as error:
+            log.error(
+                "running without the default network %s: %s; set network.default_subnet in %s",
+                section.default_bridge,
+                error.message,
+                self._options.config,
+            )
+
+    def _surroundings(self) -> Surroundings:
+        section = self._config.network
+        return Surroundings(section.default_bridge, section.default_subnet, section.mtu)
+
+    async def _put_host_policy(self, settling: bool) -> None:
+        ports = await asyncio.to_thread(sshd_ports)
+        policy = host_policy(self._config.network.firewall, ports, settling)
+
+        def decide(snapshot: Snapshot) -> Change:
+            return Change() if snapshot.host == policy else Change(put=(policy,))
+
+        await self._registry.commit(decide)
+
+    async def _warn_of_closed_ports(self) -> None:
+        for each in await self._host_status.closed_ports():
+            log.warning(
+                "%s port %s on %s (%s) will be closed to the outside in %d s; "
+                "network.firewall.host_allow keeps ports open",
+                each.protocol,
+                each.port,
+                each.address,
+                each.process or "unknown process",
+                SETTLE,
+            )
+
+    # ---- tasks ----------------------------------------------------------------------------------
+
+    def _have_restored(self, planes: anyio.abc.TaskGroup, event: RulesetTampered) -> None:
+        planes.start_soon(self._restore, event, name="restore the firewall")
+
+    async def _restore(self, event: RulesetTampered) -> None:
+        log.warning("%s changed volt's firewall tables: loading them again", event.by or "somebody")
+        try:
+            await self._firewall.restore()
+        except VoltError as error:
+            log.error("cannot load the firewall again: %s", error)
+
+    async def _patrol(self) -> None:
+        while True:
+            await anyio.sleep(PATROL)
+            self._reconciler.mark_all()
+
+    async def _feed_watchdog(self) -> None:
+        while True:
+            self._manager.notify(watchdog=1)
+            await anyio.sleep(self._manager.watchdog or 1.0)
+
+    def _log_start(self, event: WorkloadStarted) -> None:
+        log.info(
+            "workload %s started",
+            event.workload,
+            extra={"fields": {"effective_ms": event.effective_ms, "planes_ms": event.planes_ms}},
+        )
+
+    # ---- control --------------------------------------------------------------------------------
+
+    def _start_control(self, outer: anyio.abc.TaskGroup, listeners: list[Listener]) -> None:
+        self._register_metrics()
+        handlers: Handlers = {
+            **NetworkHandlers(
+                self._registry,
+                self._edge,
+                self._reconciler,
+                self._bus,
+                self._surroundings(),
+                self._host_status.collect,
+            ).handlers(),
+            **NameHandlers(self._registry, self._names, self._bus).handlers(),
+            **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
+            **AgentHandlers(self._reload, self._reset_everything).handlers(),
+        }
+        api = Api(
+            {name: partial(self._once_started, handler) for name, handler in handlers.items()},
+            Probes(self._is_ready, self._status, self._metrics.render),
+            EventLog(self._bus),
+            access_of_this_process(),
+            observe=self._metrics.observe_call,
+        )
+        start_task(outer, "control", ControlServer(api, listeners).serve)
+        start_task(outer, "loop lag", self._lag.run)
+
+    async def _once_started(self, handler: Handler, params: Struct) -> object:
+        """A call that comes during the start waits for its end instead of failing."""
+        await self._started.wait()
+        return await handler(params)
+
+    def _is_ready(self) -> tuple[bool, list[str]]:
+        if self._state in ("starting", "stopping"):
+            return False, [f"the agent is {self._state}"]
+        problems = [f"{target}: {why}" for target, why in self._reconciler.problems.items()]
+        return not problems, problems
+
+    def _status(self) -> messages.AgentStatus:
+        snapshot, problems = self._registry.snapshot, self._is_ready()[1]
+        uptime = time.monotonic() - self._began
+        started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=uptime)
+        degraded = self._state == "ready" and problems
+        return messages.AgentStatus(
+            version=__version__,
+            pid=os.getpid(),
+            state="degraded" if degraded else self._state,
+            started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            uptime=round(uptime, 3),
+            networks=len(snapshot.networks),
+            workloads=len({*snapshot.workloads, *snapshot.instances}),
+            running=len(snapshot.instances),
+            config=self._options.config,
+            state_dir=self._options.state_dir,
+            socket=self._options.socket,
+            loop_lag_p99_ms=round(self._lag.percentile(0.99) * 1e3, 2),
+            memory=_resident_bytes(),
+            problems=problems,
+        )
+
+    def _register_metrics(self) -> None:
+        snapshot = lambda: self._registry.snapshot  # noqa: E731
+        gauge, counter = self._metrics.gauge, self._metrics.counter
+        gauge("volt_networks", "Networks", lambda: len(snapshot().networks))
+        gauge("volt_workloads_running", "Running workloads", lambda: len(snapshot().instances))
+        gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
+        gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
+        counter("volt_dns", "DNS events", self._names.counters.as_dict, "kind")
+
+    def _upstreams(self) -> list[str] | None:
+        section = self._config.network.dns
+        return [str(each) for each in section.upstream] if section.enabled else None
+
+    # ---- reload and reset -----------------------------------------------------------------------
+
+    def _reload_on_signal(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._try_reload(), name="reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _try_reload(self) -> messages.Reloaded | None:
+        try:
+            return await self._reload()
+        except VoltError as error:
+            log.error("not reloaded: %s", error.message)
+            return None
+
+    async def _reload(self) -> messages.Reloaded:
+        """Read the configuration again; a wrong file changes nothing."""
+        self._manager.reloading()
+        try:
+            path = Path(self._options.config)
+            fresh = await asyncio.to_thread(load, path, required=self._options.config_named)
+            changes = differences(self._config, fresh)
+            self._config = keep_for_restart(self._config, fresh)
+            self._names.configure(dns_settings(self._config))
+            self._reconciler.ports.resolver = resolver(self._config)
+            await self._put_host_policy(self._registry.snapshot.host.settling)
+            self._reconciler.mark_all()
+        finally:
+            self._manager.notify(ready=1)
+        for path_of_key in changes.needs_restart:
+            log.warning("%s changed: it takes effect at the next start", path_of_key)
+        log.info("reloaded", extra={"fields": {"changed": list(changes.live)}})
+        return messages.Reloaded(changed=[*changes.live], restart_needed=[*changes.needs_restart])
+
+    async def _reset_everything(self, purge: bool) -> messages.ResetReport:
+        """Stop working, take everything out of the kernel, say so, and end."""
+        if self._reset is None:
+            self._purge = purge
+            self._reset = asyncio.get_running_loop().create_future()
+            self._stop.set()
+        return await asyncio.shield(self._reset)
+
+    async def _reset_if_asked(self) -> None:
+        if self._reset is None:
+            return
+        report = await removal.remove_everything(self._edge, self._firewall)
+        if self._purge:
+            await self._store.close()
+            report = removal.with_store(report, Path(self._options.state_dir))
+        self._reset.set_result(report)
+        await asyncio.sleep(0)
+
+
+class _Names:
+    """The name server as a follower: it also leaves networks that are gone."""
+
+    def __init__(self, names: NameServer) -> None:
+        self._names = names
+
+    def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
+        self._names.follow(old, new, change)
+        for each in change.delete:
+            if isinstance(each, Network) and each.name not in new.networks:
+                self._names.close_network(each.name)
+
+
+def dns_settings(config: Config) -> DnsSettings:
+    section = config.network.dns
+    return DnsSettings(
+        upstreams=tuple((str(each.address), each.port) for each in section.upstream),
+        search_domains=section.search_domains,
+    )
+
+
+def resolver(config: Config) -> Resolver:
+    section = config.network.dns
+    return Resolver(enabled=section.enabled, search_domains=section.search_domains)
+
+
+def keep_for_restart(old: Config, new: Config) -> Config:
+    """`new` with the keys that a running agent cannot change as they are in `old`."""
+    network = replace(
+        new.network,
+        default_bridge=old.network.default_bridge,
+        default_subnet=old.network.default_subnet,
+        mtu=old.network.mtu,
+        dns=replace(new.network.dns, enabled=old.network.dns.enabled),
+        dhcp=replace(new.network.dhcp, enabled=old.network.dhcp.enabled),
+    )
+    return replace(new, network=network, status=old.status)
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

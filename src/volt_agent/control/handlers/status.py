@@ -1,0 +1,94 @@
+"""net.status: everything about the host's networking that is worth a look in the morning."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ...dns.server import NameServer
+from ...errors import VoltError
+from ...firewall.plane import Firewall
+from ...host_inbound import closed_listeners
+from ...kernel.edge import Edge
+from ...kernel.host import Listener, listening_ports
+from ...networks.reconcile import FORWARDING, Reconciler
+from ...registry import Registry
+from ..messages import network as messages
+from .network import network_views
+
+
+class HostStatus:
+    """Collects net.status. `upstreams` are the configured DNS servers; None: DNS is off."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        edge: Edge,
+        reconciler: Reconciler,
+        firewall: Firewall,
+        names: NameServer,
+        upstreams: Callable[[], Sequence[str] | None],
+    ) -> None:
+        self._registry, self._edge, self._reconciler = registry, edge, reconciler
+        self._firewall, self._names, self._upstreams = firewall, names, upstreams
+
+    async def collect(self) -> messages.NetStatus:
+        snapshot = self._registry.snapshot
+        forwarding = await self._edge.read_sysctl(FORWARDING) == "1"
+        firewall = await self._firewall_state()
+        return messages.NetStatus(
+            networks=network_views(snapshot, self._edge),
+            forwarding=forwarding,
+            firewall=firewall,
+            dns=self._dns_state(),
+            closed_ports=await self.closed_ports(),
+            problems=self.problems(forwarding, firewall),
+        )
+
+    async def _firewall_state(self) -> messages.FirewallState:
+        host = self._registry.snapshot.host
+        try:
+            drops = {each.name: each.packets for each in await self._firewall.counters()}
+        except VoltError:
+            drops = {}
+        return messages.FirewallState(
+            state="loaded" if drops else "absent",
+            host_inbound=host.inbound,
+            settling=host.settling,
+            drops=drops,
+        )
+
+    def _dns_state(self) -> messages.DnsState:
+        upstreams = self._upstreams()
+        if upstreams is None:
+            return messages.DnsState(enabled=False)
+        return messages.DnsState(
+            enabled=True,
+            listening=[str(address) for address in self._names.listening],
+            upstreams=[*upstreams],
+            counters=self._names.counters.as_dict(),
+        )
+
+    async def closed_ports(self) -> list[messages.ClosedPort]:
+        """What listens on the host and cannot be reached from outside."""
+        listeners: list[Listener] = await asyncio.to_thread(listening_ports)
+        return [
+            messages.ClosedPort(
+                protocol=each.protocol,
+                address=str(each.address),
+                port=each.port,
+                process=each.process,
+            )
+            for each in closed_listeners(self._registry.snapshot.host, listeners)
+        ]
+
+    def problems(
+        self, forwarding: bool, firewall: messages.FirewallState | None = None
+    ) -> list[str]:
+        """What is not as it should be, in sentences."""
+        found = [f"{target}: {reason}" for target, reason in self._reconciler.problems.items()]
+        if not forwarding:
+            found.append("net.ipv4.ip_forward is off: nothing leaves or crosses networks")
+        if firewall is not None and firewall.state != "loaded":
+            found.append("volt's firewall tables are not loaded")
+        return found
