@@ -1,0 +1,113 @@
+"""Completion in shells, with names asked from the agent.
+
+The shell runs `volt` with `_VOLT_COMPLETE=complete_SHELL`, the words so far in COMP_WORDS, and in
+COMP_CWORD the place of the word to complete (fish: that word itself). It gets one candidate per
+line, for zsh and fish with a description. Completion is silent and quick, or nothing: without an
+agent there are no names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..control.method import Nothing
+from ..errors import Invalid, VoltError
+from .session import Session
+
+if TYPE_CHECKING:
+    from typer._click.shell_completion import CompletionItem
+
+    from .command import Group
+
+VARIABLE = "_VOLT_COMPLETE"
+
+# In seconds: somebody has pressed the tabulator key and waits.
+TIMEOUT = 0.5
+
+SCRIPTS: Mapping[str, str] = {
+    "bash": """\
+_volt_completion() {
+    local IFS=$'\\n'
+    COMPREPLY=($(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD \\
+        _VOLT_COMPLETE=complete_bash "$1" 2>/dev/null))
+}
+complete -o default -F _volt_completion volt
+""",
+    "zsh": """\
+#compdef volt
+_volt() {
+    local -a found
+    found=("${(@f)$(COMP_WORDS="${(pj:\\n:)words}" COMP_CWORD=$((CURRENT - 1)) \\
+        _VOLT_COMPLETE=complete_zsh "${words[1]}" 2>/dev/null)}")
+    if [[ -n "$found" ]]; then _describe volt found; else _files; fi
+}
+if [[ "${zsh_eval_context[-1]}" == loadautofunc ]]; then _volt "$@"; else compdef _volt volt; fi
+""",
+    "fish": """\
+function __volt_completion
+    _VOLT_COMPLETE=complete_fish COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) \\
+        volt 2>/dev/null
+end
+complete --command volt --no-files --arguments '(__volt_completion)'
+""",
+}
+
+
+def network_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the networks that begin with `incomplete`."""
+    from ..control.messages.network import LIST
+
+    return _names_from(ctx, LIST, incomplete)
+
+
+def workload_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the workloads that begin with `incomplete`."""
+    from ..control.messages.workload import PS
+
+    return _names_from(ctx, PS, incomplete)
+
+
+def complete(root: Group, session: Session, environ: Mapping[str, str]) -> None:
+    """Answer a shell, as its variables in `environ` ask."""
+    from typer._click.shell_completion import (
+        _resolve_context,
+        _resolve_incomplete,
+        split_arg_string,
+    )
+
+    shell = environ[VARIABLE].removeprefix("complete_")
+    if shell not in SCRIPTS:
+        raise Invalid(f"{VARIABLE}: no such shell: {shell}", "bash, zsh and fish are known")
+    words = split_arg_string(environ.get("COMP_WORDS", ""))
+    args, incomplete = _word_to_complete(shell, words[1:], environ.get("COMP_CWORD", ""))
+    ctx = _resolve_context(root, {"obj": session}, "volt", args)
+    asked, incomplete = _resolve_incomplete(ctx, args, incomplete)
+    for item in asked.shell_complete(ctx, incomplete):
+        session.write(_candidate(shell, item) + "\n")
+
+
+def _word_to_complete(shell: str, words: list[str], place: str) -> tuple[list[str], str]:
+    """The complete words before the one in question, and that one."""
+    if shell == "fish":
+        is_last = bool(words) and place != "" and words[-1] == place
+        return (words[:-1] if is_last else words), place
+    before = max(int(place) - 1, 0) if place.isdigit() else len(words)
+    return words[:before], "".join(words[before : before + 1])
+
+
+def _candidate(shell: str, item: CompletionItem) -> str:
+    value, text = str(item.value), " ".join((item.help or "").split())
+    if shell == "bash" or not text:
+        return value
+    return f"{value}\t{text}" if shell == "fish" else f"{value.replace(':', chr(92) + ':')}:{text}"
+
+
+def _names_from(ctx: typer.Context, method: Any, incomplete: str) -> list[str]:
+    try:
+        found = Session.of(ctx).client(TIMEOUT).call(method, Nothing())
+    except VoltError:
+        return []
+    return [each.name for each in found if each.name.startswith(incomplete)]

@@ -1,0 +1,11 @@
+"""What is said over the control socket: parameters and results, one module by command group.
+
+`network`   net.create ... net.status, net.bridge.*
+`names`     net.dns.*
+`workload`  ps, container.*
+`agent`     status, agent.*
+
+Addresses, subnets and times are strings here (times as RFC 3339); nothing of the model is imported,
+so that the command line starts fast. Each module ends with its methods; `control.methods` is the
+registry of all. Nothing is imported here for the same reason.
+"""

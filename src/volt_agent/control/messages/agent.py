@@ -1,0 +1,64 @@
+"""The agent itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ..method import Method, Nothing, Params
+
+State = Literal["starting", "ready", "degraded", "stopping"]
+
+
+class AgentStatus(Struct, frozen=True, kw_only=True):
+    """How the agent is. Also served as `GET /status`.
+
+    `state` is "ready" once everything desired has taken effect. `started` is RFC 3339, `uptime` in
+    seconds. `loop_lag_p99_ms` is over the last minute, `memory` the resident bytes. `problems` are
+    sentences; none means all is well.
+    """
+
+    version: str
+    pid: int
+    state: State
+    started: str
+    uptime: float
+    networks: int
+    workloads: int
+    running: int
+    config: str
+    state_dir: str
+    socket: str
+    loop_lag_p99_ms: float
+    memory: int
+    problems: list[str] = []
+
+
+class Reloaded(Struct, frozen=True, kw_only=True):
+    """Which settings (dotted paths) took effect, and which wait for a restart."""
+
+    changed: list[str] = []
+    restart_needed: list[str] = []
+
+
+class Reset(Params, frozen=True):
+    """`purge` also removes the store: networks, connections, addresses."""
+
+    purge: bool = False
+
+
+class ResetReport(Struct, frozen=True, kw_only=True):
+    """What was removed (one line each), and what could not be."""
+
+    removed: list[str] = []
+    failed: list[str] = []
+
+
+STATUS = Method("status", Nothing, AgentStatus, "Show how the agent is")
+RELOAD = Method("agent.reload", Nothing, Reloaded, "Read the configuration again", changes=True)
+RESET = Method(
+    "agent.reset", Reset, ResetReport, "Remove everything volt made from the kernel", changes=True
+)
+
+METHODS = (STATUS, RELOAD, RESET)
