@@ -141,7 +141,7 @@ def nothing_left_behind() -> Iterator[None]:
 def main() -> int:
     began = time.monotonic()
     try:
-        with nothing_left_behind(), Host() as host:
+        with nothing_left_behind(), Host(os.environ.get("VOLT_DEMO_CONFIG", "")) as host:
             demo = Demo(host)
             say("A private host: its own network, nothing of this machine's is touched.", DIM)
             for step in (

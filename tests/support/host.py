@@ -112,6 +112,8 @@ class Host(Machine):
             connection.request(verb, path, body=body)
             response = connection.getresponse()
             return response.status, response.read().decode()
+        except http.client.HTTPException as error:  # cut off in the middle
+            raise ConnectionResetError(f"{verb} {path}: {error!r}") from None
         finally:
             connection.close()
 

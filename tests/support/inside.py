@@ -98,7 +98,19 @@ def commands(traffic: Traffic) -> dict[str, Command]:
         traffic.leave(name)  # a socket would keep the namespace alive
         return namespaces.delete_namespace(namespaces.NAMED / name)
 
+    async def appear(name: str, server: str, address: str, within: float) -> float:
+        """Start a workload; seconds until its name is right, asked from the host."""
+        born = add_namespace(name)
+        return await traffic.await_name("host", server, name, address, within) - born
+
+    async def vanish(name: str, server: str, within: float) -> float:
+        """Stop a workload; seconds until its name is gone, asked from the host."""
+        died = delete_namespace(name)
+        return await traffic.await_name("host", server, name, None, within) - died
+
     return {
+        "appear": appear,
+        "vanish": vanish,
         "add_namespace": add_namespace,
         "delete_namespace": delete_namespace,
         "serve": traffic.serve,

@@ -33,6 +33,12 @@ class Process:
         return self._pid
 
     @property
+    def pid_inside(self) -> int:
+        """The command's process id in its own pid namespace."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
+
+    @property
     def stdin(self) -> IO[str]:
         assert self.entering.stdin is not None
         return self.entering.stdin

@@ -36,6 +36,7 @@ class Attempt(Struct, frozen=True):
     target: str
     protocol: str  # tcp, udp or ping
     port: int = 0
+    source_port: int = 0  # 0: any
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.protocol != "ping" else ""
@@ -206,6 +207,8 @@ async def _by_tcp(attempt: Attempt, token: str) -> None:
 
 async def _by_udp(attempt: Attempt, token: str) -> None:
     with socket_in(attempt.source, _family(attempt.target), socket.SOCK_DGRAM) as sock:
+        if attempt.source_port:
+            sock.bind(("", attempt.source_port))
         sock.connect((attempt.target, attempt.port))
         await _insist(sock, token.encode(), lambda data: data.split()[0] == token.encode())
 

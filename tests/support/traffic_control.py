@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from .process import wait_until
 from .traffic import Attempt, Outcome
 
@@ -26,7 +28,7 @@ class TrafficControl:
 
     def probe(self, attempts: Sequence[Attempt], within: float = 1.2) -> list[Outcome]:
         """Make all attempts at once; what came of each."""
-        given = [_fields(each) for each in attempts]
+        given = msgspec.to_builtins(attempts)
         return [Outcome(**each) for each in self._do("probe", attempts=given, within=within)]
 
     def reaches(self, source: str, target: str, protocol: str = "tcp", port: int = 0) -> bool:
@@ -59,12 +61,3 @@ class TrafficControl:
     def await_answer(self, attempt: Attempt, within: float = 5) -> None:
         """Try until an answer comes; raises TimeoutError."""
         wait_until(lambda: self.probe([attempt], 0.3)[0].answered, f"{attempt} is answered", within)
-
-
-def _fields(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "source": attempt.source,
-        "target": attempt.target,
-        "protocol": attempt.protocol,
-        "port": attempt.port,
-    }

@@ -1,0 +1,1 @@
+"""What users see: the real agent and the real command on private hosts, with real packets."""

@@ -1,0 +1,84 @@
+"""Whatever somebody breaks by hand is right again at once, and said."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.support.host import Host
+from tests.support.kernel_objects import shape
+from tests.support.process import wait_until
+from tests.support.traffic import Attempt
+
+pytestmark = pytest.mark.kernel
+
+# A guard only, at ten times the promise of one second.
+REPAIRED_WITHIN = 10.0
+
+DAMAGE = {
+    "bridge deleted": "ip link delete volt-backend",
+    "bridge down": "ip link set volt-backend down",
+    "everything flushed": "nft flush ruleset",
+    "table deleted": "nft delete table inet volt",
+    "bridge table deleted": "nft delete table bridge volt",
+    "rule inserted": "nft insert rule inet volt volt-forward drop",
+    "port unplugged": "ip link set vc-web nomaster",
+    "port down": "ip link set vc-web down",
+    "port deleted": "ip link delete vc-web",
+    "gateway address removed": "ip address delete 10.30.0.1/24 dev volt-backend",
+    "forwarding switched off": "sysctl -qw net.ipv4.ip_forward=0",
+    "address inside removed": "ip -n web address flush dev eth0",
+    "default route inside removed": "ip -n web route delete default",
+    "link inside down": "ip -n web link set eth0 down",
+    "mtu changed": "ip link set volt-backend mtu 1400",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_by_hand_is_repaired(pair: Host, damage: str) -> None:
+    """Within a second everything is as before, packets flow, and an event says what was done."""
+    address = pair.address_of("db")
+    before = shape(pair)
+    known = len(pair.events())
+    began = time.monotonic()
+    pair.run(*damage.split())
+    wait_until(lambda: shape(pair) == before, f"repaired: {damage}", REPAIRED_WITHIN)
+    print(f"{damage}: right again after at most {(time.monotonic() - began) * 1000:.0f} ms")
+    pair.traffic.await_answer(Attempt("web", address, "udp", 80))
+    pair.traffic.await_answer(Attempt("host", address, "tcp", 80))
+    pair.traffic.await_name("web", "10.30.0.1", "db", address)
+    assert "repaired" in [each["event"] for each in pair.events()[known:]], pair.agent_log()
+
+
+def test_a_foreign_table_is_left_alone(pair: Host) -> None:
+    """What is not volt's is neither repaired nor removed."""
+    pair.run("nft", "-f", "-", input="table inet mine { chain c { counter; } }")
+    pair.run("ip", "link", "add", "br0", "type", "bridge")
+    pair.run("nft", "delete", "table", "inet", "volt")
+    wait_until(
+        lambda: "table inet volt" in pair.run("nft", "list", "ruleset").stdout,
+        "the ruleset is back",
+        REPAIRED_WITHIN,
+    )
+    assert "table inet mine" in pair.run("nft", "list", "ruleset").stdout
+    assert "br0" in pair.run("ip", "link").stdout
+
+
+def test_reset_removes_everything_volt_made_and_nothing_else(pair: Host) -> None:
+    """Links, rules and files are gone; what others made stays; the store stays without --purge."""
+    pair.run("ip", "link", "add", "br0", "type", "bridge")
+    pair.run("nft", "add", "table", "inet", "mine")
+    pair.volt("agent", "reset")
+    if pair.agent is not None and pair.agent.poll() is None:
+        pair.stop_agent()
+    links = pair.run("ip", "-brief", "link").stdout
+    assert "volt" not in links
+    assert "vc-" not in links
+    assert "br0" in links
+    assert pair.run("nft", "list", "ruleset").stdout.split() == [
+        "table", "inet", "mine", "{", "}",
+    ]  # fmt: skip
+    assert pair.run("ls", "-A", "/etc/netns").stdout == ""
+    pair.start_agent()
+    assert [each["name"] for each in pair.volt_json("net", "list")] == ["volt0", "backend"]
