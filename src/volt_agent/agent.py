@@ -84,7 +84,7 @@ CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
 
 def run(options: AgentOptions) -> int:
     """`volt agent run`: work until SIGTERM or SIGINT; returns the exit status."""
-    logs.setup(options.log_level)
+    logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)
         return asyncio.run(Agent(options, config).run())
@@ -121,6 +121,7 @@ class Agent:
         self._began = time.monotonic()
         self._state: messages.State = "starting"
         self._started, self._stop = asyncio.Event(), asyncio.Event()
+        self._tampered = asyncio.Event()
         self._reset: asyncio.Future[messages.ResetReport] | None = None
         self._purge = False
         self._answers_names = False
@@ -213,7 +214,7 @@ class Agent:
 
     async def _start_planes(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         """Firewall before links, links before names; each finds the former one done."""
-        self._bus.subscribe(RulesetTampered, partial(self._have_restored, planes))
+        self._bus.subscribe(RulesetTampered, self._note_tampering)
         self._bus.subscribe(WorkloadStarted, self._log_start)
         await self._make_default_network()
         await self._put_host_policy(settling=False)
@@ -229,6 +230,7 @@ class Agent:
         start_task(planes, "lifecycle", self._lifecycle.run)
         await self._answer_names()
         await self._reconciler.settled_all(Rank.PORT)
+        start_task(planes, "firewall mender", self._mend_firewall)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
@@ -345,15 +347,20 @@ class Agent:
 
     # ---- tasks ----------------------------------------------------------------------------------
 
-    def _have_restored(self, planes: anyio.abc.TaskGroup, event: RulesetTampered) -> None:
-        planes.start_soon(self._restore, event, name="restore the firewall")
+    def _note_tampering(self, event: RulesetTampered) -> None:
+        log.warning("%s changed volt's firewall tables", event.by or "somebody")
+        self._tampered.set()
 
-    async def _restore(self, event: RulesetTampered) -> None:
-        log.warning("%s changed volt's firewall tables: loading them again", event.by or "somebody")
-        try:
-            await self._firewall.restore()
-        except VoltError as error:
-            log.error("cannot load the firewall again: %s", error)
+    async def _mend_firewall(self) -> None:
+        while True:
+            await self._tampered.wait()
+            self._tampered.clear()
+            try:
+                await self._firewall.restore()
+            except VoltError as error:
+                log.error("cannot load the firewall again: %s", error)
+                await anyio.sleep(1)
+                self._tampered.set()
 
     async def _patrol(self) -> None:
         while True:

@@ -36,21 +36,37 @@ class Agenda:
     def __init__(self) -> None:
         self._waiting: dict[Rank, dict[str, float]] = {rank: {} for rank in Rank}
         self._in_hand: frozenset[Target] = frozenset()
+        self._postponed: set[Target] = set()
         self._listeners: dict[Target, list[asyncio.Future[None]]] = {}
         self._wake = asyncio.Event()
 
     def add(self, target: Target, at: float) -> None:
         """Have `target` looked at; `at` (monotonic seconds) is when the reason for it arose."""
+        self._postponed.discard(target)
         self._waiting[target.rank].setdefault(target.key, at)
         self._wake.set()
 
+    def postpone(self, target: Target) -> None:
+        """It was looked at in vain and will be added again: who waits for it goes on waiting."""
+        self._in_hand -= {target}
+        if target.key not in self._waiting[target.rank]:
+            self._postponed.add(target)
+
+    def _is_open(self, target: Target) -> bool:
+        return (
+            target in self._in_hand
+            or target in self._postponed
+            or target.key in self._waiting[target.rank]
+        )
+
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values())) + len(self._in_hand)
+        return sum(map(len, self._waiting.values())) + len(self._in_hand) + len(self._postponed)
 
     def targets(self, up_to: Rank) -> list[Target]:
         """Everything of these ranks that waits or is being looked at."""
         waiting = [Target(rank, key) for rank, keys in self._waiting.items() for key in keys]
-        return [each for each in (*self._in_hand, *waiting) if each.rank <= up_to]
+        open_ones = (*self._in_hand, *self._postponed, *waiting)
+        return [each for each in open_ones if each.rank <= up_to]
 
     async def take(self, most: int) -> tuple[Rank, dict[str, float]]:
         """Wait for work; the next keys of the first rank that has any, with when they arose."""
@@ -82,7 +98,7 @@ class Agenda:
         """Wait until `targets` have been looked at; raises the VoltError that one ended with."""
         loop = asyncio.get_running_loop()
         for target in targets:
-            if target in self._in_hand or target.key in self._waiting[target.rank]:
+            if self._is_open(target):
                 future = loop.create_future()
                 self._listeners.setdefault(target, []).append(future)
                 await future

@@ -26,8 +26,8 @@ BRIDGE_PORTS_MAX = 1024
 # Addresses kept for workloads that are gone; beyond it the longest gone are forgotten.
 RESERVATIONS_MAX = 1024
 # IPv4 needs 68 (RFC 791); below 576 hosts need not accept our datagrams whole. Above: the kernel's
-# limit for bridges and veth.
-MTU_MIN, MTU_MAX = 576, 65535
+# limit for taps (IPv4 allows 65535, and a tap adds its Ethernet header).
+MTU_MIN, MTU_MAX = 576, 65521
 PREFIX: dict[str, str] = {"container": "vc-", "vm": "vt-"}
 
 

@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 FORWARDING = "net.ipv4.ip_forward"
 # Ports brought in order with one call to the kernel: a burst of starts, or a remade bridge.
 BATCH = 16
-RETRY_FIRST, RETRY_LAST = 0.2, 30.0  # seconds; doubled after each failure
+# Seconds: to the second look, then from a first failure to the next try, doubled after each.
+SECOND_LOOK, RETRY_FIRST, RETRY_LAST = 0.02, 0.2, 30.0
 
 
 class Reconciler:
@@ -54,7 +55,8 @@ class Reconciler:
         self._agenda = Agenda()
         self.ports = Ports(registry, edge, bus, resolv_conf, self._verify_inside)
         self._in_order: set[Target] = set()
-        self._failures: dict[Target, tuple[float, str]] = {}
+        self._doubtful: set[Target] = set()  # refused once
+        self._failures: dict[Target, tuple[float, str]] = {}  # refused again: delay, reason
         self._bridge_index: dict[str, int] = {}
         self._has_netfilter = True
         self._background: set[asyncio.Task[None]] = set()
@@ -166,8 +168,8 @@ class Reconciler:
             changed = await self._bring_in_order(target)
         except VoltError as error:
             self._failed(target, error)
-            self._agenda.done(target, error)
             return
+        self._doubtful.discard(target)
         if changed and (target in self._in_order or target in self._failures):
             ms = round((time.monotonic() - at) * 1e3, 1)
             log.warning("repaired %s", target, extra={"fields": {"effective_ms": ms}})
@@ -188,13 +190,22 @@ class Reconciler:
                 return await self.ports.look_inside(target.key)
 
     def _failed(self, target: Target, error: VoltError) -> None:
+        """Try again soon; a second refusal in a row is told."""
+        later = asyncio.get_running_loop().call_later
+        if target not in self._doubtful:
+            # Something may have come or gone under our hands: a namespace or a bridge that ends.
+            self._doubtful.add(target)
+            self._agenda.postpone(target)
+            later(SECOND_LOOK, self._mark, *target)
+            return
         delay, reason = self._failures.get(target, (RETRY_FIRST / 2, ""))
         delay = min(delay * 2, RETRY_LAST)
         self._failures[target] = (delay, error.message)
         if reason != error.message:
             log.error("%s: %s", target, error.message, extra={"fields": {"retry_s": delay}})
             self._bus.publish(Degraded(what=str(target), reason=error.message))
-        asyncio.get_running_loop().call_later(delay, self._mark, *target)
+        self._agenda.done(target, error)
+        later(delay, self._mark, *target)
 
     # ---- the host and its bridges ---------------------------------------------------------------
 
