@@ -1,0 +1,160 @@
+"""Deletes tracked connections (ctnetlink, linux/netfilter/nfnetlink_conntrack.h).
+
+The questions are encoded by pyroute2. The answers are not decoded by it: a table of 10,000 entries
+takes 1.5 s that way, and 45 ms here, because what cannot match is told from its bytes, and an entry
+that goes is named to the kernel by the very bytes with which the kernel described it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address
+
+from msgspec import Struct
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, nfct_msg
+
+from .edge import Flow
+from .netlink import HEADER_SIZE, NESTED, Malformed, Request, attribute, attributes
+from .netlink_socket import NetlinkSocket
+
+_SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
+_GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
+_GENERIC = bytes((socket.AF_INET, 0, 0, 0))  # struct nfgenmsg: family, version, resource
+_ORIGINAL, _REPLY, _ID, _ZONE = 1, 2, 12, 18  # CTA_*
+_TUPLE_ADDRESSES, _TUPLE_PROTOCOL = 1, 2  # CTA_TUPLE_*
+_SOURCE, _DESTINATION = 1, 2  # CTA_IP_V4_*
+_PROTOCOL_NUMBER, _DESTINATION_PORT = 1, 3  # CTA_PROTO_*
+_PORT = struct.Struct(">H")
+_WITH_PORTS = (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+
+# The kernel can filter for us (since 5.8): 13 ms for each selector, because it walks all of its
+# 262,144 buckets, instead of 40 ms per 10,000 entries. From here on, one walk is cheaper.
+_FILTERS_MAX = 4
+_BATCH = 64
+
+
+class Tracked(Struct, frozen=True):
+    """What matters of a tracked connection: its original direction, and who answers it.
+
+    `reply_source` differs from `destination` where the destination was translated.
+    """
+
+    source: IPv4Address
+    destination: IPv4Address
+    protocol: int
+    destination_port: int | None
+    reply_source: IPv4Address
+
+
+def matches(flow: Flow, tracked: Tracked) -> bool:
+    """Whether `flow` means this connection."""
+    ends = (tracked.source, tracked.destination, tracked.reply_source)
+    return (
+        flow.source in (None, tracked.source)
+        and flow.destination in (None, tracked.destination)
+        and flow.protocol in (None, tracked.protocol)
+        and flow.destination_port in (None, tracked.destination_port)
+        and (flow.either is None or flow.either in ends)
+    )
+
+
+def forget(flows: Sequence[Flow]) -> int:
+    """Delete what any of `flows` means, in the calling thread's namespace. Raises OSError.
+
+    Returns how many connections were there and are gone.
+    """
+    with NetlinkSocket(socket.NETLINK_NETFILTER) as netlink:
+        doomed = [
+            removal for question in _questions(flows) for removal in _find(netlink, question, flows)
+        ]
+        batches = (doomed[at : at + _BATCH] for at in range(0, len(doomed), _BATCH))
+        return sum(netlink.request_all(batch) for batch in batches)
+
+
+def decode(body: bytes) -> tuple[Tracked, Request]:
+    """A tracked connection, and the request that deletes it. Raises Malformed.
+
+    The request carries the entry's id, so that a new connection between the same ends is spared.
+    """
+    found = attributes(body, len(_GENERIC))
+    original, reply = found.get(_ORIGINAL, b""), found.get(_REPLY, b"")
+    source, destination = _ends(original)
+    answering, _asking = _ends(reply)
+    protocol = attributes(attributes(original).get(_TUPLE_PROTOCOL, b""))
+    number, port = protocol.get(_PROTOCOL_NUMBER, b"\0"), protocol.get(_DESTINATION_PORT)
+    if not number or (port is not None and len(port) < 2):
+        raise Malformed("a connection without a protocol")
+    tracked = Tracked(
+        source=source,
+        destination=destination,
+        protocol=number[0],
+        destination_port=None if port is None else _PORT.unpack_from(port)[0],
+        reply_source=answering,
+    )
+    name = attribute(_ORIGINAL | NESTED, original)
+    name += b"".join(attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found)
+    return tracked, Request(_DELETE, 0, _GENERIC + name)
+
+
+def _ends(direction: bytes) -> tuple[IPv4Address, IPv4Address]:
+    found = attributes(attributes(direction).get(_TUPLE_ADDRESSES, b""))
+    source, destination = found.get(_SOURCE, b""), found.get(_DESTINATION, b"")
+    if len(source) != 4 or len(destination) != 4:
+        raise Malformed("a connection that is not IPv4")
+    return IPv4Address(source), IPv4Address(destination)
+
+
+def _find(netlink: NetlinkSocket, question: bytes, flows: Sequence[Flow]) -> Iterator[Request]:
+    needles = _needles(flows)
+    for answer in netlink.each_of_dump(Request(_GET, 0, question)):
+        if needles and not any(needle in answer.body for needle in needles):
+            continue
+        tracked, removal = decode(answer.body)
+        if any(matches(flow, tracked) for flow in flows):
+            yield removal
+
+
+def _needles(flows: Sequence[Flow]) -> list[bytes]:
+    """Bytes of which at least one is in every entry that matches; [] if there are none such."""
+    needles = []
+    for flow in flows:
+        address = flow.either or flow.source or flow.destination
+        if address is not None:
+            needles.append(address.packed)
+        elif flow.destination_port is not None:
+            needles.append(_PORT.pack(flow.destination_port))
+        else:
+            return []
+    return needles
+
+
+def _questions(flows: Sequence[Flow]) -> list[bytes]:
+    """The dump requests that together bring all that matches, and maybe more.
+
+    None is filtered by the reply direction, which `either` needs: pyroute2 warns that many kernels
+    get that wrong.
+    """
+    if len(flows) > _FILTERS_MAX or any(flow.either for flow in flows):
+        return [_GENERIC]
+    return [_filtered(flow) for flow in flows]
+
+
+def _filtered(flow: Flow) -> bytes:
+    has_port = flow.protocol in _WITH_PORTS
+    wanted = NFCTAttrTuple(
+        saddr=str(flow.source) if flow.source else None,
+        daddr=str(flow.destination) if flow.destination else None,
+        proto=flow.protocol,
+        dport=flow.destination_port if has_port else None,
+    )
+    wanted.attrs()  # sets its flags
+    if not wanted.flags:
+        return _GENERIC
+    message = nfct_msg.create_from(
+        tuple_orig=wanted, cta_filter={"attrs": [["CTA_FILTER_ORIG_FLAGS", wanted.flags]]}
+    )
+    message["nfgen_family"] = socket.AF_INET
+    message.encode()
+    return bytes(message.data[HEADER_SIZE:])

@@ -1,0 +1,92 @@
+"""The edge to the running kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from ..bus import Bus
+from . import sysctl
+from .actions import carry_out
+from .conntrack import forget
+from .edge import Flow
+from .inside_watch import InsideWatch
+from .looking import host_routes, look_inside, name_routes
+from .netlink_socket import NetlinkSocket
+from .ops import Op
+from .refusals import translate
+from .state import Inside, Route
+from .watch import Watch
+from .worker import Worker
+
+
+class LinuxEdge:
+    """Links, addresses, routes, settings and conntrack of the namespace it is started in.
+
+    Three threads, so that a workload's start waits neither for a look into a namespace nor for a
+    walk through a conntrack table of 100,000 entries. Implements `edge.Edge`.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._watch = Watch(bus)
+        self.mirror = self._watch.mirror
+        self._inside_watch = InsideWatch(bus, self.mirror)
+        self._hands = Worker("volt-kernel")
+        self._eyes = Worker("volt-look")
+        self._broom = Worker("volt-conntrack")
+
+    def __repr__(self) -> str:
+        return f"<LinuxEdge {self._watch!r}>"
+
+    async def start(self) -> None:
+        """Read everything, then listen. Raises KernelRefused where the kernel will not be listened
+        to at all."""
+        try:
+            self._home = NetlinkSocket()
+            self._inside_watch.start()
+        except OSError as error:
+            raise translate("cannot listen to the kernel", error) from error
+        await self._watch.start()
+
+    async def close(self) -> None:
+        """End the threads and stop listening; the kernel keeps everything."""
+        for worker in (self._hands, self._eyes, self._broom):
+            await worker.close()
+        self._inside_watch.close()
+        self._watch.close()
+        self._home.close()
+
+    async def execute(self, ops: Sequence[Op]) -> None:
+        """As in `Edge`. Several calls are carried out one after the other, never mixed."""
+        try:
+            await self._hands.run(partial(carry_out, ops, self._home))
+        finally:
+            await self.settle()
+
+    async def settle(self) -> None:
+        await self._watch.settle()
+
+    async def inside(self, namespace: str) -> Inside:
+        return await self._eyes.run(partial(look_inside, namespace))
+
+    async def routes(self) -> tuple[Route, ...]:
+        try:
+            hops = await self._eyes.run(host_routes)
+        except OSError as error:
+            raise translate("cannot read the routes", error) from error
+        return name_routes(hops, self.mirror.by_index)
+
+    async def read_sysctl(self, key: str) -> str | None:
+        try:
+            return await self._eyes.run(partial(sysctl.read, key))
+        except OSError as error:
+            raise translate(f"cannot read {key}", error) from error
+
+    async def forget_flows(self, flows: Sequence[Flow]) -> int:
+        """As in `Edge`. One walk through the table, whatever the number of `flows`."""
+        if not flows:
+            return 0
+        try:
+            return await self._broom.run(partial(forget, flows))
+        except OSError as error:
+            raise translate("cannot forget connections", error) from error

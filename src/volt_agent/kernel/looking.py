@@ -1,0 +1,71 @@
+"""Looks at the links, addresses and routes of a namespace, in the calling thread."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import IPv4Interface
+
+from .ip_messages import Hop, all_addresses, all_routes, decode_address, decode_route
+from .link_messages import all_links, decode_link
+from .namespaces import entered
+from .netlink_socket import NetlinkSocket
+from .refusals import open_for, translate
+from .state import Inside, Link, Route
+
+# Whoever is root in a container can make any number of these; nobody needs more.
+LIMIT = 4096
+
+
+def look_inside(namespace: str) -> Inside:
+    """What is in `namespace`: the first LIMIT links, addresses and routes. Raises KernelRefused."""
+    try:
+        handle = open_for(namespace)
+        try:
+            with entered(handle):
+                links, addresses, hops = _links(), _addresses(), host_routes()
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise translate(f"cannot look into {namespace}", error) from error
+    return Inside(
+        links={link.name: link for link in links.values()},
+        addresses={
+            links[index].name: frozenset(group)
+            for index, group in addresses.items()
+            if index in links
+        },
+        routes=name_routes(hops, links),
+    )
+
+
+def host_routes() -> list[Hop]:
+    """The IPv4 routes of the thread's namespace, main table, the first LIMIT. Raises OSError."""
+    with NetlinkSocket() as socket:
+        answers = socket.dump(all_routes(), LIMIT)
+    return [hop for each in answers if (hop := decode_route(each.body)) is not None]
+
+
+def name_routes(hops: list[Hop], links: dict[int, Link]) -> tuple[Route, ...]:
+    """Routes with the names of the links they leave by, "" where that is unknown."""
+    return tuple(
+        Route(hop.destination, hop.gateway, links[hop.out].name if hop.out in links else "")
+        for hop in hops
+    )
+
+
+def _links() -> dict[int, Link]:
+    with NetlinkSocket() as socket:
+        answers = socket.dump(all_links(), LIMIT)
+    links = (decode_link(each.body) for each in answers)
+    return {link.index: link for link in links if link is not None}
+
+
+def _addresses() -> dict[int, set[IPv4Interface]]:
+    with NetlinkSocket() as socket:
+        answers = socket.dump(all_addresses(), LIMIT)
+    found: dict[int, set[IPv4Interface]] = {}
+    for each in answers:
+        pair = decode_address(each.body)
+        if pair is not None:
+            found.setdefault(pair[0], set()).add(pair[1])
+    return found
