@@ -1,0 +1,129 @@
+"""A netlink socket that listens: joins groups, hands out small helpings, notices losses."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .netlink import Malformed, Message, Request, encode, messages, to_signed
+from .netlink_socket import (
+    ADD_MEMBERSHIP,
+    CAP_ACK,
+    DATAGRAM_MAX,
+    EXT_ACK,
+    LISTEN_ALL_NSID,
+    SOL_NETLINK,
+    STRICT_CHECK,
+)
+
+log = logging.getLogger(__name__)
+
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+OWN_NAMESPACE = -1
+
+
+class Helping(NamedTuple):
+    """Some of what has arrived.
+
+    `lost`: the kernel has dropped messages (ENOBUFS) since the last helping. It goes on dropping,
+    silently, until the socket has been read empty (NETLINK_S_CONGESTED in
+    net/netlink/af_netlink.c): only when a later helping is `empty` is it worth asking anew.
+    """
+
+    messages: list[Message]
+    namespaces: set[int]
+    lost: bool
+    empty: bool
+
+
+class Subscription:
+    """A bound socket in the namespace of the thread that makes it.
+
+    With `everywhere` it also hears from all namespaces that have an id here (rtnetlink's nsid), and
+    tells from which. `buffer` is in bytes; messages take two to three times their size in it.
+    """
+
+    def __init__(self, groups: Sequence[int], buffer: int, everywhere: bool = False) -> None:
+        flags = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, flags, socket.NETLINK_ROUTE)
+        for option in (CAP_ACK, EXT_ACK, STRICT_CHECK):
+            self._socket.setsockopt(SOL_NETLINK, option, 1)
+        if everywhere:
+            self._socket.setsockopt(SOL_NETLINK, LISTEN_ALL_NSID, 1)
+        self._set_buffer(buffer)
+        self._socket.bind((0, 0))
+        for group in groups:
+            self._socket.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group)
+        self._sequence = 0
+
+    def _set_buffer(self, size: int) -> None:
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+        except PermissionError:  # root of a user namespace only
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+            got = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+            log.info(
+                "netlink buffer of %d KiB instead of %d: no CAP_NET_ADMIN over the machine, "
+                "bursts will be read again more often",
+                got >> 10,
+                size >> 10,
+            )
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def ask(self, request: Request, flags: int) -> int:
+        """Send a request; the answers, with the sequence number returned, come in order with
+        everything else. Raises OSError."""
+        self._sequence += 1
+        self._socket.send(encode(request, self._sequence, flags))
+        return self._sequence
+
+    def receive(self, limit: int) -> Helping:
+        """What has arrived: about `limit` messages, without waiting."""
+        found: list[Message] = []
+        namespaces: set[int] = set()
+        lost = empty = False
+        datagrams = 0
+        while len(found) < limit and datagrams < limit:
+            datagrams += 1
+            try:
+                data, ancillary, flags, sender = self._socket.recvmsg(DATAGRAM_MAX, 64)
+            except BlockingIOError:
+                empty = True
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                lost = True
+                continue
+            if flags & socket.MSG_TRUNC:
+                lost = True
+            elif sender[0] == 0:  # the kernel's port; anybody else is making things up
+                lost |= not _take_apart(data, found)
+                namespaces.add(_namespace_of(ancillary))
+        return Helping(found, namespaces, lost, empty)
+
+
+def _take_apart(data: bytes, found: list[Message]) -> bool:
+    """Add the messages of a datagram to `found`; False if it is damaged."""
+    try:
+        found += messages(data)
+    except Malformed:
+        log.exception("unreadable message from the kernel")
+        return False
+    return True
+
+
+def _namespace_of(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The nsid that a message came from; OWN_NAMESPACE where none is given."""
+    for level, kind, data in ancillary:
+        if level == SOL_NETLINK and kind == LISTEN_ALL_NSID:
+            return to_signed(data)
+    return OWN_NAMESPACE
