@@ -4,14 +4,33 @@ Decisions about the kernel are plain values: a planner returns a list of operati
 `Edge` carries them out. There are two edges, and the same tests run on both: `linux.LinuxEdge` and
 `fake.FakeEdge`, which keeps links in memory and refuses what the kernel refuses.
 
+What the rest of volt sees:
+
 `ops`        what can be asked of the kernel, as frozen values
 `state`      what can be seen of it: Link, and the Mirror that netlink messages keep up to date
 `edge`       the Edge protocol: execute operations, wait for the mirror, look inside a namespace
-`linux`      the real edge: one worker thread for mutations, so that the loop never waits
-`watch`      the netlink listener: links, addresses, per-interface settings; resync after ENOBUFS
-`netlink`    encoding and decoding of the few messages that are hot
+`linux`      the real edge; its calls run in three `worker` threads, so that the loop never waits
+`fake`       the other one (`fake_kernel` carries out, `fake_space` is one of its namespaces)
+`host`       who listens on the host's ports, where sshd does, whether br_netfilter is there
+`namespaces` enters network namespaces for a moment; is this path one?
 `nft`        nftables transactions through libnftables, in a thread of their own
 `tamper`     notices foreign changes of volt's tables (NFNLGRP_NFTABLES)
+
+How operations are carried out, in a worker thread:
+
+`actions`    each operation in its namespace, in order; `link_actions` those on links, `tap` taps,
+             `bridges` what only bridges have, `sysctl` settings
+`looking`    what is inside a namespace
 `conntrack`  deletes tracked connections
-`namespaces` enters network namespaces for a moment; is this path one?
+`refusals`   the kernel's errnos as sentences
+
+How the mirror is kept, on the loop:
+
+`watch`      links, addresses, per-interface settings of the own namespace; reads all again after
+             losses; `mirroring` says what a message changes
+`inside_watch`    changes in the namespaces behind the ports
+`subscription`    the listening socket of both
+
+Netlink itself: `netlink` the format, `netlink_socket` asking, `link_messages` and `ip_messages` what
+is said about links, addresses and routes.
 """

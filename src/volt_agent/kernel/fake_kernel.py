@@ -1,0 +1,212 @@
+"""A kernel in memory that refuses what the real one refuses, with the same errnos."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from . import sysctl
+from .fake_space import FakeSpace
+from .interface_names import check_interface
+from .ip_messages import Hop
+from .ops import (
+    AddAddress,
+    AddBridge,
+    AddRoute,
+    AddTap,
+    AddVeth,
+    DeleteAddress,
+    DeleteLink,
+    DeleteRoute,
+    Op,
+    SetLink,
+    SetSysctl,
+)
+from .refusals import Explained, unless
+from .state import Link
+
+
+class FakeKernel:
+    """Namespaces by path; None is the agent's own."""
+
+    def __init__(self) -> None:
+        self.own = FakeSpace()
+        self._spaces: dict[str, FakeSpace] = {}
+        self._ids: dict[FakeSpace, int] = {}
+
+    def space(self, path: str | None) -> FakeSpace:
+        """Raises Explained (ENOENT) if there is no such namespace."""
+        if path is None:
+            return self.own
+        if path not in self._spaces:
+            raise Explained(errno.ENOENT, f"{path} is gone")
+        return self._spaces[path]
+
+    def add_namespace(self, path: str) -> FakeSpace:
+        space = self._spaces[path] = FakeSpace()
+        return space
+
+    def remove_namespace(self, path: str) -> None:
+        """All its links go, and with them the other ends of its veths."""
+        space = self._spaces.pop(path)
+        for index in list(space.links):
+            space.remove(index)
+
+    def namespace_ids(self) -> dict[int, FakeSpace]:
+        """Namespaces by the id that they have in the agent's own (Link.nsid)."""
+        alive = set(self._spaces.values())
+        return {nsid: space for space, nsid in self._ids.items() if space in alive}
+
+    def carry_out(self, op: Op) -> None:
+        """Raises OSError like the kernel."""
+        _ACTIONS[type(op)](self, self.space(op.namespace), op)
+
+    # ---- links ------------------------------------------------------------------------------
+
+    def _add_bridge(self, space: FakeSpace, op: AddBridge) -> None:
+        check_interface(op.name)
+        link = _claimed(space, op, "bridge") or space.add(
+            Link(index=0, name=op.name, kind="bridge", mtu=op.mtu, mac=op.mac)
+        )
+        altnames = link.altnames
+        if op.altname is not None and op.altname not in altnames:
+            if space.is_taken(op.altname):
+                raise OSError(errno.EEXIST, "")
+            altnames += (op.altname,)
+        space.put(
+            replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, altnames=altnames, netfilter=True)
+        )
+        space.settings[f"net/ipv4/conf/{op.name}/rp_filter"] = "1"
+        space.settings[f"net/ipv4/conf/{op.name}/send_redirects"] = "0"
+        space.settings[f"net/ipv6/conf/{op.name}/disable_ipv6"] = "1"
+
+    def _add_veth(self, space: FakeSpace, op: AddVeth) -> None:
+        check_interface(op.name)
+        check_interface(op.peer)
+        master, there = _index(space, op.master), self.space(op.peer_namespace)
+        link = _claimed(space, op, "veth")
+        if link is None:
+            self._make_veth(space, there, op, master)
+            return
+        other_space, other = space.peers[link.index]
+        if other_space is not there or there.links[other].name != op.peer:
+            raise Explained(errno.EEXIST, f"{op.name} leads elsewhere")
+        space.put(replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, master=master))
+        there.put(replace(there.links[other], mtu=op.mtu, mac=op.peer_mac))
+
+    def _make_veth(self, space: FakeSpace, there: FakeSpace, op: AddVeth, master: int) -> None:
+        if there.is_taken(op.peer):
+            raise Explained(errno.EEXIST, f"{op.peer} is there already in {op.peer_namespace}")
+        peer = there.add(Link(index=0, name=op.peer, kind="veth", mtu=op.mtu, mac=op.peer_mac))
+        nsid = self._ids.setdefault(there, len(self._ids))
+        try:
+            link = space.add(
+                Link(
+                    index=0,
+                    name=op.name,
+                    kind="veth",
+                    mtu=op.mtu,
+                    mac=op.mac,
+                    alias=op.alias,
+                    nsid=nsid,
+                )
+            )
+            space.put(replace(link, master=master))
+        except OSError:
+            there.remove(peer.index)
+            raise
+        space.peers[link.index], there.peers[peer.index] = (there, peer.index), (space, link.index)
+
+    def _add_tap(self, space: FakeSpace, op: AddTap) -> None:
+        check_interface(op.name)
+        master = _index(space, op.master)
+        link = _claimed(space, op, "tun") or space.add(
+            Link(index=0, name=op.name, kind="tun", mtu=op.mtu, mac=op.mac)
+        )
+        try:
+            space.put(replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, master=master))
+        except OSError:
+            if not link.alias:
+                space.remove(link.index)
+            raise
+
+    def _set_link(self, space: FakeSpace, op: SetLink) -> None:
+        check_interface(op.name)
+        link = space.find(op.name)
+        if op.netfilter is not None and link.kind != "bridge":
+            raise OSError(errno.EOPNOTSUPP, "")
+        changes: dict[str, Any] = {
+            field: value
+            for field in ("up", "mtu", "alias", "mac", "netfilter")
+            if (value := getattr(op, field)) is not None
+        }
+        if op.master is not None:
+            changes["master"] = _index(space, op.master) if op.master else 0
+        space.put(replace(link, **changes))
+
+    def _delete_link(self, space: FakeSpace, op: DeleteLink) -> None:
+        check_interface(op.name)
+        with unless(errno.ENODEV):
+            link = space.find(op.name)
+            if link.name == "lo":
+                raise OSError(errno.EOPNOTSUPP, "")
+            space.remove(link.index)
+
+    # ---- addresses, routes, settings --------------------------------------------------------
+
+    def _add_address(self, space: FakeSpace, op: AddAddress) -> None:
+        space.add_address(_index(space, op.name), op.address)
+
+    def _delete_address(self, space: FakeSpace, op: DeleteAddress) -> None:
+        with unless(errno.ENODEV):
+            space.remove_address(_index(space, op.name), op.address)
+
+    def _add_route(self, space: FakeSpace, op: AddRoute) -> None:
+        space.add_route(Hop(op.destination, op.gateway, _index(space, op.name)))
+
+    def _delete_route(self, space: FakeSpace, op: DeleteRoute) -> None:
+        with unless(errno.ENODEV):
+            space.remove_route(Hop(op.destination, op.gateway, _index(space, op.name)))
+
+    def _set_sysctl(self, space: FakeSpace, op: SetSysctl) -> None:
+        key = sysctl.key_path(op.key)
+        sysctl.check_value(op.value)
+        if key not in space.settings:
+            raise Explained(errno.ENOENT, "there is no such setting")
+        if not op.value.strip().lstrip("-").isdigit():
+            raise OSError(errno.EINVAL, "")
+        space.settings[key] = op.value.strip()
+
+
+def _claimed(space: FakeSpace, op: AddBridge | AddVeth | AddTap, kind: str) -> Link | None:
+    if not space.is_taken(op.name):
+        return None
+    link = space.find(op.name)
+    is_ours = link.alias == op.alias or (not link.alias and link.mac == op.mac)
+    if link.kind != kind or not is_ours:
+        raise Explained(errno.EEXIST, f"there is another {op.name} already")
+    return link
+
+
+def _index(space: FakeSpace, name: str) -> int:
+    try:
+        return space.find(name).index
+    except OSError:
+        raise Explained(errno.ENODEV, f"there is no interface {name}") from None
+
+
+_ACTIONS: dict[type[Op], Callable[[FakeKernel, FakeSpace, Any], None]] = {
+    AddBridge: FakeKernel._add_bridge,
+    AddVeth: FakeKernel._add_veth,
+    AddTap: FakeKernel._add_tap,
+    SetLink: FakeKernel._set_link,
+    DeleteLink: FakeKernel._delete_link,
+    AddAddress: FakeKernel._add_address,
+    DeleteAddress: FakeKernel._delete_address,
+    AddRoute: FakeKernel._add_route,
+    DeleteRoute: FakeKernel._delete_route,
+    SetSysctl: FakeKernel._set_sysctl,
+}
