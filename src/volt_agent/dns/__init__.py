@@ -1,0 +1,25 @@
+"""Names for workloads: a DNS server on every gateway address, which asks upstream for the rest.
+
+Three words: a **view** is what one asker may see (an ordered choice of networks); an **answer** is
+what a view and a question lead to, decided from the snapshot; a **tail** is a finished reply
+without its first two octets, the only ones that differ when the same question is asked again.
+
+Who talks to whom, from the wire inwards::
+
+    listener   UDP: a cached tail goes out at once; anything else is handed to the responder
+    tcp        TCP: frames, limits, slow readers; always to the responder
+    responder  one packet -> one reply: parse, decide, build, cache, or forward
+    answers    which names are ours, and what a view is told about them (plain functions)
+    view       which view an asking address has
+    cache      tails by view and packet, indexed by owner name, so that a change drops them at once
+    forward    questions that are not ours -> upstream servers; limits, failover, coalescing
+    upstream   one question to one server, over UDP or TCP
+    wire       the only reader and writer of queries; `reply` reads what upstream servers say
+    sockets    bound to gateway and bridge; taken from and left with the service manager
+    explain    what would this asker be told, and why (`volt net dns query`)
+    server     NameServer: puts these together and follows the snapshot
+
+There is no table of names to maintain: a look-up that misses the cache reads the present snapshot,
+and a change drops the tails of the few names that it touches. So neither the cost of a query nor
+that of a change depends on how many names there are.
+"""

@@ -1,0 +1,231 @@
+"""One packet, one reply: parse, decide, build, remember; or hand the question to the forwarder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+
+from ..model.network import Network
+from ..model.snapshot import Change, Snapshot
+from . import wire
+from .answers import Found, Names
+from .cache import TailCache
+from .counters import Counters
+from .forward import Forwarder, Question
+from .reply import Relayed, Tail
+from .settings import DnsSettings
+from .view import Sight, View, Views
+from .wire import Malformed, Query, Rcode, Type
+
+Send = Callable[[bytes], None]
+
+# How many finished replies are kept, by kind: about 450 octets each. `known` names cannot be made
+# up by strangers, the others can, and so must not push the known ones out. Measured worst: 60 MB
+# when 100,000 names are asked for in every way there is.
+CACHE_LIMITS = {"known": 131_072, "reverse": 4_096, "unknown": 4_096, "relayed": 4_096}
+# The same name comes in some eight forms per view (A and AAAA, with and without EDNS, glibc, musl,
+# resolved), and there are a few views for each.
+PER_NAME = 64
+
+# Zone transfers, obsolete mail types, and OPT, which is not something to ask for.
+REFUSED_TYPES = frozenset((Type.IXFR, Type.AXFR, Type.MAILB, Type.MAILA, Type.OPT))
+
+
+class Reach(Enum):
+    """Where an answer comes from."""
+
+    LOCAL = "local"
+    FORWARDED = "forwarded"
+    REFUSED = "refused"
+
+
+class Responder:
+    """Answers queries from the snapshot it follows.
+
+    `respond` is the way of everything that is not a finished tail already.
+    """
+
+    def __init__(
+        self,
+        settings: DnsSettings,
+        forwarder: Forwarder,
+        counters: Counters,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.names = Names(settings)
+        self.views = Views()
+        self.snapshot = Snapshot()
+        self.caches = {kind: TailCache(size, PER_NAME) for kind, size in CACHE_LIMITS.items()}
+        self._settings = settings
+        self._forwarder = forwarder
+        self._counters = counters
+        self._clock = clock
+
+    # ---- following the snapshot ---------------------------------------------------------------
+
+    def start(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.views.start(snapshot)
+        self._forwarder.avoid(self.views.subnets.gateways)
+
+    def follow(self, old: Snapshot, new: Snapshot, change: Change) -> int:
+        """Take in a change; every answer after it is right. Returns how many tails it dropped.
+
+        The work is proportional to what `change` touches, not to what there is.
+        """
+        self.snapshot = new
+        dropped = 0
+        if self.views.follow(old, new, change):
+            dropped += self._networks_changed(change)
+        for touched in change.touched():
+            for form in (old.find(touched), touched):
+                dropped += sum(map(self._drop, self.names.owners(form)))
+        return dropped
+
+    def configure(self, settings: DnsSettings) -> None:
+        """Go by other settings. Raises Invalid, and then nothing has changed."""
+        self.names = Names(settings)
+        self._settings = settings
+        self.flush()
+
+    def flush(self) -> int:
+        """Empty all caches; returns how many entries they had."""
+        return sum(each.clear() for each in self.caches.values()) + self._forwarder.flush()
+
+    def _drop(self, name: bytes) -> int:
+        return sum(cache.drop(name) for cache in self.caches.values())
+
+    def _networks_changed(self, change: Change) -> int:
+        """Which addresses are ours is another question now, and who may ask upstream."""
+        self._forwarder.avoid(self.views.subnets.gateways)
+        dropped = self.caches["reverse"].clear() + self.caches["relayed"].clear()
+        for each in change.touched():
+            if isinstance(each, Network):
+                dropped += sum(map(self._drop, self.names.structural(each.name)))
+        return dropped
+
+    def view_of(self, network: Network, host: str) -> View:
+        """The view of `host` (an address as text) when it asks on `network`."""
+        known = self.views.askers(network.name).get(host)
+        return known or self.views.meet(self.snapshot, network, host)
+
+    # ---- answering ----------------------------------------------------------------------------
+
+    def respond(
+        self, view: View, packet: bytes, client: str, send: Send, stream: bool = False
+    ) -> bool:
+        """Answer `packet` for `view`: call `send` once, now or later.
+
+        `client` is who pays when there is too much to forward; `stream` says TCP, where nothing is
+        too long. Returns False, without a call, where there will be no reply.
+        """
+        if not wire.may_be_answered(packet):
+            self._counters.dropped += 1
+            return False
+        rcode, query = self._read(packet)
+        if query is None:
+            send(wire.error_reply(packet, rcode))
+        elif rcode:
+            send(packet[:2] + wire.reply_tail(query, rcode))
+        elif (found := self._look_up(view, query)) is not None:
+            self._counters.local += 1
+            self._tell(view, query, found, send, stream)
+        else:
+            self._relay(view, query, client, send, stream)
+        return True
+
+    def may_forward(self, sight: Sight) -> bool:
+        """Whether names that are not ours are asked upstream: not for those without a way out."""
+        if sight.networks is None or self._settings.forward_isolated:
+            return True
+        networks = (self.snapshot.networks.get(each) for each in sight.networks)
+        return any(each is not None and each.nat for each in networks)
+
+    def reach(self, sight: Sight, name: bytes, qtype: int) -> Reach:
+        """Where the answer to a question comes from."""
+        if qtype in REFUSED_TYPES:
+            return Reach.REFUSED
+        if self.names.look_up(self.snapshot, self.views.subnets, sight, name, qtype) is not None:
+            return Reach.LOCAL
+        return Reach.FORWARDED if self.may_forward(sight) else Reach.REFUSED
+
+    def _read(self, packet: bytes) -> tuple[int, Query | None]:
+        """The query, unless it cannot be read; and the rcode with which to refuse it, if so."""
+        if packet[2] & wire.OPCODE >> 8:
+            self._counters.refused += 1
+            return Rcode.NOTIMP, None
+        try:
+            query = wire.read_query(packet)
+        except Malformed:
+            self._counters.malformed += 1
+            return Rcode.FORMERR, None
+        if query.edns is not None and query.edns.version:
+            self._counters.malformed += 1
+            return Rcode.BADVERS, query
+        if query.qclass != wire.CLASS_IN or query.qtype in REFUSED_TYPES:
+            self._counters.refused += 1
+            return Rcode.REFUSED, query
+        return Rcode.NOERROR, query
+
+    def _look_up(self, view: View, query: Query) -> Found | None:
+        subnets = self.views.subnets
+        return self.names.look_up(self.snapshot, subnets, view.sight, query.name, query.qtype)
+
+    def _tell(self, view: View, query: Query, found: Found, send: Send, stream: bool) -> None:
+        """Send what the snapshot says."""
+        authority = () if found.answer else self.names.negative(found)
+        tail = wire.reply_tail(query, found.rcode, found.answer, authority, wire.AA)
+        if not stream:
+            tail = wire.truncated(query, tail, query.room)
+            self._keep(found.kind, view, query, tail)
+        send(query.packet[:2] + tail)
+
+    def _relay(self, view: View, query: Query, client: str, send: Send, stream: bool) -> None:
+        """Send what an upstream server says, or said. Who does not want recursion gets none."""
+        if not query.flags & wire.RD or not self.may_forward(view.sight):
+            self._counters.refused += 1
+            send(query.packet[:2] + wire.reply_tail(query, Rcode.REFUSED))
+            return
+        question = Question.of(query)
+        relayed = self._forwarder.recall(question)
+        if relayed is not None:
+            self._counters.relayed += 1
+            self._pass_on(view, query, relayed, send, stream)
+            return
+        self._counters.forwarded += 1
+        deliver = partial(self._deliver, view, query, send, stream)
+        self._forwarder.ask(question, client, deliver)
+
+    def _deliver(
+        self, view: View, query: Query, send: Send, stream: bool, relayed: Relayed | None
+    ) -> None:
+        """An upstream server has answered, or none has. Meanwhile the name may have become ours."""
+        found = self._look_up(view, query)
+        if found is not None:
+            self._tell(view, query, found, send, stream)
+        elif relayed is None:
+            send(query.packet[:2] + wire.reply_tail(query, Rcode.SERVFAIL))
+        else:
+            self._pass_on(view, query, relayed, send, stream)
+
+    def _pass_on(
+        self, view: View, query: Query, relayed: Relayed, send: Send, stream: bool
+    ) -> None:
+        now = self._clock()
+        kept = relayed.tail_for(query)
+        tail = kept.now(now)
+        if not stream:
+            if len(tail) + 2 <= query.room and relayed.is_alive(now):
+                self._keep("relayed", view, query, kept)
+            tail = wire.truncated(query, tail, query.room)
+        send(query.packet[:2] + tail)
+
+    def _keep(self, kind: str, view: View, query: Query, tail: bytes | Tail) -> None:
+        """Have the next packet like this one answered by the listener.
+
+        Not those with EDNS options: cookies and padding make each of them unique.
+        """
+        if query.edns is None or not query.edns.has_options:
+            self.caches[kind].keep(view.tails, query.packet[2:], query.name, tail)

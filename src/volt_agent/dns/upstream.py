@@ -1,0 +1,195 @@
+"""One question to one upstream server: over UDP from a port of its own, or over TCP.
+
+A spoofer who cannot see the traffic has to guess the id (16 bits), our port (about 15 bits: the
+kernel draws one for each socket), and the case of every letter; and the socket is connected, so the
+kernel takes packets from the server's address only (RFC 5452).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from msgspec import Struct
+
+from . import wire
+from .counters import Counters
+from .reply import Relayed, matches, matches_but_for_case
+from .wire import HEADER, Malformed, Query
+
+Upstream = tuple[str, int]
+
+# Wrong replies to one question after which somebody is probably guessing: over TCP he cannot.
+STRAYS_MAX = 8
+# What a server may send over UDP although we announce less.
+_DATAGRAM_MAX = 4096
+
+
+class Question(Struct, frozen=True):
+    """What is asked upstream; askers with equal questions share one.
+
+    `name` is in wire form and lower case.
+    """
+
+    name: bytes
+    qtype: int
+    dnssec_ok: bool
+    checking_disabled: bool
+
+    @classmethod
+    def of(cls, query: Query) -> Question:
+        dnssec_ok = query.edns is not None and query.edns.dnssec_ok
+        return cls(query.name, query.qtype, dnssec_ok, bool(query.flags & wire.CD))
+
+    def packet(self, ident: bytes, section: bytes) -> bytes:
+        """The query to send; `section` is the question with its letters mixed.
+
+        AD is set so that the server tells whether it validated (RFC 6840, section 5.7).
+        """
+        flags = wire.AD | (wire.CD if self.checking_disabled else 0)
+        return wire.query_packet(ident, section, flags, self.dnssec_ok)
+
+    def section(self, entropy: bytes) -> bytes:
+        return wire.question_of(wire.mix_case(self.name, entropy), self.qtype)
+
+
+class Failure(Enum):
+    """Why there is no reply."""
+
+    TIMED_OUT = "no reply in time"
+    UNREACHABLE = "could not be reached, or said nothing that could be read"
+    ASK_OVER_TCP = "the reply has to be fetched over TCP"
+
+
+Result = Relayed | Failure
+Done = Callable[[Result], None]
+Clock = Callable[[], float]
+
+
+class Exchange(Protocol):
+    """A question under way. Its `done` is called once, unless it is cancelled before."""
+
+    def cancel(self) -> None: ...
+
+
+class UdpExchange:
+    """A question under way over UDP."""
+
+    def __init__(
+        self, upstream: Upstream, question: Question, clock: Clock, counters: Counters, done: Done
+    ) -> None:
+        """Sends at once. Raises OSError where that is impossible (no route, no descriptors)."""
+        entropy = os.urandom(2 + len(question.name))
+        self._ident = entropy[:2]
+        self._section = question.section(entropy[2:])
+        self._clock = clock
+        self._counters = counters
+        self._done = done
+        self._strays = 0
+        self._socket = _connected(upstream)
+        try:
+            self._socket.send(question.packet(self._ident, self._section))
+        except OSError:
+            self._socket.close()
+            raise
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._on_readable)
+
+    def cancel(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def _on_readable(self) -> None:
+        try:
+            packet = self._socket.recv(_DATAGRAM_MAX)
+        except BlockingIOError:
+            return
+        except OSError:  # ECONNREFUSED and relatives: an ICMP error came back
+            self._finish(Failure.UNREACHABLE)
+            return
+        result = self._judge(packet)
+        if result is not None:
+            self._finish(result)
+
+    def _judge(self, packet: bytes) -> Result | None:
+        """What to make of a packet from the server's address; None: go on waiting."""
+        if matches(packet, self._ident, self._section):
+            return _read(packet, self._section, self._clock())
+        if matches_but_for_case(packet, self._ident, self._section):
+            # Some servers do not give back the case. TCP proves who we talk to in another way.
+            return Failure.ASK_OVER_TCP
+        self._counters.upstream_strays += 1
+        self._strays += 1
+        return Failure.ASK_OVER_TCP if self._strays >= STRAYS_MAX else None
+
+    def _finish(self, result: Result) -> None:
+        self.cancel()
+        self._done(result)
+
+
+class TcpExchange:
+    """A question under way over TCP, on a connection of its own."""
+
+    def __init__(self, upstream: Upstream, question: Question, clock: Clock, done: Done) -> None:
+        self._upstream = upstream
+        self._question = question
+        self._clock = clock
+        self._done = done
+        self._task = asyncio.create_task(self._run(), name=f"dns upstream {upstream[0]} tcp")
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        ident = os.urandom(2)
+        section = self._question.section(bytes(len(self._question.name)))
+        try:
+            packet = await ask_over_tcp(self._upstream, self._question.packet(ident, section))
+        except (OSError, EOFError):
+            self._done(Failure.UNREACHABLE)
+            return
+        if matches_but_for_case(packet, ident, section):
+            result = _read(packet, section, self._clock())
+            # A server that cuts short what has no limit has nothing better to say.
+            self._done(Failure.UNREACHABLE if result is Failure.ASK_OVER_TCP else result)
+        else:
+            self._done(Failure.UNREACHABLE)
+
+
+async def ask_over_tcp(upstream: Upstream, packet: bytes) -> bytes:
+    """Send one query over TCP (RFC 1035, section 4.2.2) and return the first message that comes.
+
+    Raises OSError or EOFError. The caller bounds the time.
+    """
+    reader, writer = await asyncio.open_connection(*upstream)
+    try:
+        writer.write(len(packet).to_bytes(2, "big") + packet)
+        length = int.from_bytes(await reader.readexactly(2), "big")
+        return await reader.readexactly(length)
+    finally:
+        writer.close()
+
+
+def _connected(upstream: Upstream) -> socket.socket:
+    """A UDP socket that hears `upstream` only. The kernel binds it to a random port."""
+    family = socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        made.connect(upstream)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _read(packet: bytes, section: bytes, now: float) -> Result:
+    try:
+        relayed = Relayed(packet, HEADER.size + len(section), now)
+    except Malformed:
+        # A cut reply may be cut anywhere.
+        return Failure.ASK_OVER_TCP if packet[2] & wire.TC >> 8 else Failure.UNREACHABLE
+    return Failure.ASK_OVER_TCP if relayed.is_truncated else relayed
