@@ -1,0 +1,157 @@
+"""From one object to its elements: what a network, a connection, a port or the host's policy adds.
+
+Pure functions. An object's fragment depends on the object itself and on what `dependents` names, so
+that a change is compiled from the objects that it touches (`incremental`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ..errors import Invalid
+from ..model.host import HostPolicy, HostPort
+from ..model.network import Connection, Network
+from ..model.snapshot import Object, Snapshot
+from ..model.workload import Port
+from .ruleset import Element
+
+Fragment = tuple[Element, ...]
+
+# What nft takes literally between double quotes. The kernel allows more in an interface name
+# (dev_valid_name() in net/core/dev.c): of that, `"` ends the string, a final `*` makes it a
+# wildcard, a backslash may escape what follows, and other than ASCII is not worth a risk.
+_QUOTABLE = re.compile(r"[!#-)+-.0-9;-\[\]-~]{1,15}")
+
+_BOTH_FAMILIES = ("ipv4", "ipv6")
+
+
+def fragment(each: Object, snapshot: Snapshot) -> Fragment:
+    """The elements that `each` contributes within `snapshot`; most kinds of object have none.
+
+    Raises Invalid if a name of volt's own cannot be written in a ruleset.
+    """
+    if isinstance(each, Network):
+        return tuple(_network(each))
+    if isinstance(each, Connection):
+        return tuple(_connection(each, snapshot))
+    if isinstance(each, Port):
+        return tuple(_foreign_port(each, snapshot)) if is_guardable(each) else ()
+    if isinstance(each, HostPolicy):
+        return tuple(_host(each))
+    return ()
+
+
+def sources(snapshot: Snapshot) -> Iterator[Object]:
+    """Every object of a snapshot that may have a fragment."""
+    yield snapshot.host
+    yield from snapshot.networks.values()
+    yield from snapshot.connections.values()
+    yield from snapshot.ports.values()
+
+
+def dependents(each: Object, snapshot: Snapshot) -> Iterator[Object]:
+    """The objects whose fragment may differ because `each` came, changed or went.
+
+    The guards of a network's ports follow its port security: O(connections) to find them, and rare.
+    """
+    if isinstance(each, Network):
+        yield from (one for one in snapshot.connections.values() if one.network == each.name)
+        yield from (one for one in snapshot.ports.values() if one.network == each.name)
+    elif isinstance(each, Connection):
+        port = snapshot.ports.get(each.key)
+        if port is not None:
+            yield port
+
+
+def is_guardable(port: Port) -> bool:
+    """Whether this port gets a guard of its own.
+
+    A port that volt made is guarded by its connection. One with a name that cannot be quoted stays
+    without, and only the check of the source address in `from-workload` holds it.
+    """
+    return not port.made and _QUOTABLE.fullmatch(port.interface) is not None
+
+
+def _network(network: Network) -> Iterator[Element]:
+    bridge = quoted(network.bridge)
+    allowed = network.subnet if network.port_security else "0.0.0.0/0"
+    yield Element("bridges", bridge)
+    yield Element("same-bridge", f"{bridge} . {bridge}")
+    yield Element("gateways", str(network.gateway))
+    yield Element("own-gateway", f"{bridge} . {network.gateway}")
+    yield Element("sources", f"{bridge} . {allowed}")
+    if network.nat:
+        yield Element("nat-bridges", bridge)
+
+
+def _connection(connection: Connection, snapshot: Snapshot) -> Iterator[Element]:
+    interface = quoted(connection.interface)
+    if not _is_secured(connection, snapshot):
+        yield Element("lifted-ports", interface)
+        return
+    yield Element("bound-ports", interface)
+    yield Element("port-macs", f"{interface} . {connection.mac.lower()}")
+    yield Element("port-addresses", f"{interface} . {connection.address}")
+
+
+def _foreign_port(port: Port, snapshot: Snapshot) -> Iterator[Element]:
+    """Bound to what is known of it: to nothing but DHCP at first, to MAC and address in the end."""
+    interface = quoted(port.interface)
+    if not _is_secured(port, snapshot):
+        yield Element("lifted-ports", interface)
+    elif port.mac is None:
+        yield Element("learning-ports", interface)
+    else:
+        yield Element("bound-ports", interface)
+        yield Element("port-macs", f"{interface} . {port.mac.lower()}")
+        if port.address is not None:
+            yield Element("port-addresses", f"{interface} . {port.address}")
+
+
+def _is_secured(each: Connection | Port, snapshot: Snapshot) -> bool:
+    network = snapshot.networks.get(each.network)
+    connection = snapshot.connections.get(each.key) if isinstance(each, Port) else each
+    return (network is None or network.port_security) and (
+        connection is None or connection.port_security
+    )
+
+
+def _host(policy: HostPolicy) -> Iterator[Element]:
+    if policy.settling:
+        yield from _switch("settling")
+    elif policy.inbound == "deny":
+        yield from _switch("host-denies")
+    if policy.ping:
+        yield from _switch("host-pings")
+    for name in sorted(set(policy.interfaces)):
+        yield Element("host-interfaces", quoted(name))
+    for port in _merged(policy.ports):
+        ports = str(port.first) if port.first == port.last else f"{port.first}-{port.last}"
+        yield Element("host-ports", f"{port.protocol} . {ports}")
+
+
+def _switch(name: str) -> Iterator[Element]:
+    return (Element(name, family) for family in _BOTH_FAMILIES)
+
+
+def _merged(ports: Iterable[HostPort]) -> list[HostPort]:
+    """The same ports without overlaps: the kernel refuses overlapping ranges (EEXIST)."""
+    merged: list[HostPort] = []
+    for port in sorted(ports):
+        last = merged[-1] if merged else None
+        if last is None or last.protocol != port.protocol or port.first > last.last + 1:
+            merged.append(port)
+        elif port.last > last.last:
+            merged[-1] = HostPort(port.protocol, last.first, port.last)
+    return merged
+
+
+def quoted(interface: str) -> str:
+    """An interface name as nft takes it. Raises Invalid for one that it would misread."""
+    if _QUOTABLE.fullmatch(interface) is None:
+        raise Invalid(
+            f"interface name {interface!r} cannot be used in firewall rules",
+            "use letters, digits and . _ - only, 15 at most",
+        )
+    return f'"{interface}"'

@@ -1,0 +1,81 @@
+"""A ruleset as text for nft, one atomic transaction each: all of it, or the step to the next.
+
+Text and not JSON, because nft 1.0.6 refuses maps with concatenated values in its JSON form. It also
+wants a newline before the brace that closes a chain or a set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
+
+from .ruleset import TABLE_NAME, Chain, Delta, Element, Set, Table
+from .tables import FAMILY_OF_SET, TABLES
+
+
+def full(elements: Iterable[Element]) -> str:
+    """Replaces both tables, whatever they hold; leaves every other table alone."""
+    by_set = {name: list(group) for name, group in _grouped(elements)}
+    return "".join(_table(table, by_set) for table in TABLES)
+
+
+def delta(step: Delta) -> str:
+    """The text of one step: deletes, then adds elements."""
+    lines = [
+        f"{verb} element {FAMILY_OF_SET[name]} {TABLE_NAME} {name} {{ {_listed(group)} }}\n"
+        for verb, elements in (("delete", step.delete), ("add", step.add))
+        for name, group in _grouped(elements)
+    ]
+    return "".join(lines)
+
+
+def removal() -> str:
+    """Deletes both tables. Adding them first makes that succeed where they are gone already."""
+    return "".join(_removed(table) for table in TABLES)
+
+
+def _removed(table: Table) -> str:
+    name = f"table {table.family} {TABLE_NAME}"
+    return f"add {name}\ndelete {name}\n"
+
+
+def _table(table: Table, elements: dict[str, list[Element]]) -> str:
+    parts = [_removed(table), f"table {table.family} {TABLE_NAME} {{\n"]
+    parts += (f"\tcounter {each.name} {{\n\t}}\n" for each in table.counters)
+    parts += (_set(each, elements.get(each.name, ())) for each in table.sets)
+    parts += (_chain(each) for each in table.chains)
+    parts.append("}\n")
+    return "".join(parts)
+
+
+def _set(each: Set, elements: Iterable[Element]) -> str:
+    lines = [f"set {each.name} {{", f"\ttype {each.key}"]
+    if each.interval:
+        lines.append("\tflags interval")
+    if elements:
+        lines.append(f"\telements = {{ {_listed(elements)} }}")
+    return _block(lines)
+
+
+def _chain(chain: Chain) -> str:
+    lines = [f"chain {chain.name} {{"]
+    if chain.hook is not None:
+        hook = chain.hook
+        lines.append(
+            f"\ttype {hook.type} hook {hook.hook} priority {hook.priority}; policy accept;"
+        )
+    lines += (f"\t{rule}" for rule in chain.rules)
+    return _block(lines)
+
+
+def _block(lines: Iterable[str]) -> str:
+    return "".join(f"\t{line}\n" for line in (*lines, "}"))
+
+
+def _grouped(elements: Iterable[Element]) -> Iterator[tuple[str, Iterator[Element]]]:
+    return groupby(sorted(elements), key=attrgetter("set"))
+
+
+def _listed(elements: Iterable[Element]) -> str:
+    return ", ".join(each.key for each in elements)
