@@ -220,7 +220,7 @@ class Agent:
         await self._put_host_policy(settling=False)
         await self._start_firewall(planes, stack)
         self._registry.add_follower("dns", _Names(self._names))
-        self._registry.add_follower("networks", self._reconciler)
+        self._registry.add_follower(None, self._reconciler)
         self._reconciler.ports.resolver = resolver(self._config)
         self._names.start(self._registry.snapshot)
         stack.push_async_callback(self._names.close)
@@ -255,9 +255,8 @@ class Agent:
         log.info("the host's inbound default is in force")
 
     async def _start_runtimes(self, stack: AsyncExitStack) -> None:
-        snapshot = lambda: self._registry.snapshot  # noqa: E731
         for runtime in (
-            BridgePorts(self._bus, self._edge.mirror, snapshot),
+            BridgePorts(self._bus, self._edge.mirror, self._snapshot),
             NamedNamespaces(self._bus),
         ):
             await runtime.start()
@@ -440,13 +439,16 @@ class Agent:
         )
 
     def _register_metrics(self) -> None:
-        snapshot = lambda: self._registry.snapshot  # noqa: E731
+        snapshot = self._snapshot
         gauge, counter = self._metrics.gauge, self._metrics.counter
         gauge("volt_networks", "Networks", lambda: len(snapshot().networks))
         gauge("volt_workloads_running", "Running workloads", lambda: len(snapshot().instances))
         gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
         gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
         counter("volt_dns", "DNS events", self._names.counters.as_dict, "kind")
+
+    def _snapshot(self) -> Snapshot:
+        return self._registry.snapshot
 
     def _upstreams(self) -> list[str] | None:
         section = self._config.network.dns

@@ -5,7 +5,7 @@ Pure: who listens is read by `kernel.host`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from .config import FirewallSection
 from .kernel.host import Listener
@@ -28,15 +28,21 @@ def host_policy(section: FirewallSection, sshd_ports: Iterable[int], settling: b
     )
 
 
-def closed_listeners(policy: HostPolicy, listeners: Iterable[Listener]) -> list[Listener]:
-    """The listeners that outside cannot reach under `policy`, each once, sorted by port."""
+def closed_listeners(
+    policy: HostPolicy, listeners: Iterable[Listener], gateways: Collection[str]
+) -> list[Listener]:
+    """The listeners that outside cannot reach under `policy`, each once, sorted by port.
+
+    Those on `gateways` are volt's own: they are there for workloads, never for the outside.
+    """
     if policy.inbound == "allow":
         return []
     open_ports = (*policy.ports, *_ALWAYS_OPEN)
     closed = [
         each
         for each in listeners
-        if not any(
+        if each.address not in gateways
+        and not any(
             each.protocol == one.protocol and one.first <= each.port <= one.last
             for one in open_ports
         )

@@ -59,7 +59,7 @@ class Registry:
         self.snapshot = Snapshot()
         self._store = store
         self._guard: Guard | None = None
-        self._followers: list[tuple[str, Follower]] = []
+        self._followers: list[tuple[str | None, Follower]] = []
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
@@ -70,7 +70,8 @@ class Registry:
         """From now on `guard` has to accept a change before it is stored."""
         self._guard = guard
 
-    def add_follower(self, name: str, follower: Follower) -> None:
+    def add_follower(self, name: str | None, follower: Follower) -> None:
+        """Have `follower` act on every commit; under `name` its time is reported, None: it is not."""
         self._followers.append((name, follower))
 
     async def commit(self, decide: Decision) -> Commit:
@@ -89,7 +90,8 @@ class Registry:
             for name, follower in self._followers:
                 began = time.perf_counter()
                 follower.follow(old, new, change)
-                planes[name] = (time.perf_counter() - began) * 1e3
+                if name is not None:
+                    planes[name] = (time.perf_counter() - began) * 1e3
             return Commit(old, new, change, planes)
 
     async def _make_effective(

@@ -119,7 +119,7 @@ class Ports:
             if attached is None:  # found after a restart: carries traffic, look inside later
                 self._verify(connection.key)
             return await self._execute(self._plan(connection, instance, ""))
-        name = f"eth{connection.slot}"
+        began, name = time.perf_counter(), f"eth{connection.slot}"
         try:
             await self._execute(self._plan(connection, instance, name))
         except KernelRefused as error:
@@ -128,6 +128,7 @@ class Ports:
             name = free_name_inside(connection, await self._edge.inside(instance.namespace or ""))
             await self._execute(self._plan(connection, instance, name))
         self._attached[connection.key] = Attached(instance.identity, name)
+        self.effects.add(instance.name, {"link": (time.perf_counter() - began) * 1e3})
         return True
 
     def _plan(self, connection: Connection, instance: Instance, inside: str) -> list[Op]:
@@ -158,7 +159,6 @@ class Ports:
     async def _publish(self, key: str) -> None:
         """Commit the port as the kernel has it now; its names appear or vanish with this."""
         before = self._registry.snapshot.ports.get(key)
-        began = time.perf_counter()
         commit = await self._registry.commit(lambda snapshot: self._port_change(key, snapshot))
         workload = key.partition("/")[2]
         if commit.change.is_empty:
@@ -170,7 +170,7 @@ class Ports:
             self._bus.publish(
                 PortSeen(interface=port.interface, network=port.network, workload=port.workload)
             )
-        self.effects.add(workload, {"names": (time.perf_counter() - began) * 1e3})
+        self.effects.add(workload, commit.planes_ms)
         self.effects.check(workload, commit.new)
 
     def _remember_interface(self, before: Port | None, port: Port | None) -> None:

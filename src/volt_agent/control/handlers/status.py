@@ -10,7 +10,7 @@ from ...errors import VoltError
 from ...firewall.plane import Firewall
 from ...host_inbound import closed_listeners
 from ...kernel.edge import Edge
-from ...kernel.host import Listener, listening_ports
+from ...kernel.host import listening_ports
 from ...networks.reconcile import FORWARDING, Reconciler
 from ...registry import Registry
 from ..messages import network as messages
@@ -71,7 +71,9 @@ class HostStatus:
 
     async def closed_ports(self) -> list[messages.ClosedPort]:
         """What listens on the host and cannot be reached from outside."""
-        listeners: list[Listener] = await asyncio.to_thread(listening_ports)
+        snapshot = self._registry.snapshot
+        listeners = await asyncio.to_thread(listening_ports)
+        gateways = {str(network.gateway) for network in snapshot.networks.values()}
         return [
             messages.ClosedPort(
                 protocol=each.protocol,
@@ -79,7 +81,7 @@ class HostStatus:
                 port=each.port,
                 process=each.process,
             )
-            for each in closed_listeners(self._registry.snapshot.host, listeners)
+            for each in closed_listeners(snapshot.host, listeners, gateways)
         ]
 
     def problems(
