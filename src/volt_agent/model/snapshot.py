@@ -9,17 +9,26 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from .firewall import Forward, Policy, Rule
 from .host import HostPolicy
 from .network import Connection, Network, Reservation
 from .workload import Instance, Port, State, Workload
 
-Desired = Network | Connection | Reservation | Workload
+Desired = Network | Connection | Reservation | Workload | Rule | Policy | Forward
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
 
 # Which objects are kept in the store: what a user asked for or must find again. Everything else is
 # seen anew after a restart.
-DESIRED: tuple[type[Desired], ...] = (Network, Connection, Reservation, Workload)
+DESIRED: tuple[type[Desired], ...] = (
+    Network,
+    Connection,
+    Reservation,
+    Workload,
+    Rule,
+    Policy,
+    Forward,
+)
 
 
 class Change(Struct, frozen=True):
@@ -46,7 +55,8 @@ class Change(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """All state at one moment. Never changed: `apply` returns the next one.
 
-    The five tables are keyed by each object's `key`: a name, or "NETWORK/WORKLOAD". The three
+    The tables are keyed by each object's `key`: a name, "NETWORK/WORKLOAD",
+    or what identifies a forward. The three
     indexes are kept in step with them. Copying costs one dict copy per touched table (about 10 us
     per 1,000 entries), so a commit may touch any number of objects.
     """
@@ -57,6 +67,9 @@ class Snapshot(Struct, frozen=True):
     connections: Mapping[str, Connection] = {}
     reservations: Mapping[str, Reservation] = {}
     workloads: Mapping[str, Workload] = {}
+    rules: Mapping[str, Rule] = {}
+    policies: Mapping[str, Policy] = {}
+    forwards: Mapping[str, Forward] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
     # Indexes: the connections of a workload in slot order, the ports of a workload in the order of
@@ -118,6 +131,9 @@ _TABLES: Mapping[type[Object], str] = {
     Connection: "connections",
     Reservation: "reservations",
     Workload: "workloads",
+    Rule: "rules",
+    Policy: "policies",
+    Forward: "forwards",
     Instance: "instances",
     Port: "ports",
 }

@@ -1,0 +1,76 @@
+"""Ports and protocols as users write them: `80,443,8000-8010`, `tcp`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+from ..errors import Invalid
+
+Transport = Literal["tcp", "udp"]
+Protocol = Literal["tcp", "udp", "icmp", "any"]
+
+# An nft interval set and a sane command line both take more; nobody reads more.
+RANGES_MAX = 64
+
+
+class PortRange(Struct, frozen=True, order=True):
+    """Ports `first`..`last`, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+
+Ports = tuple[PortRange, ...]
+
+
+def parse_ports(text: str) -> Ports:
+    """`80`, `80,443`, `8000-8010`: sorted, overlaps merged. Raises Invalid with the part at fault."""
+    ranges = sorted(parse_range(part.strip()) for part in text.split(","))
+    if len(ranges) > RANGES_MAX:
+        raise Invalid(f"{len(ranges)} port ranges are too many", f"use {RANGES_MAX} at most")
+    return merge_ranges(ranges)
+
+
+def parse_range(text: str) -> PortRange:
+    """One port or one range. Raises Invalid."""
+    first, dash, last = text.partition("-")
+    numbers = [_port(first, text), _port(last, text)] if dash else [_port(first, text)] * 2
+    if numbers[0] > numbers[1]:
+        raise Invalid(f"port range {text} is reversed", f"write {numbers[1]}-{numbers[0]}")
+    return PortRange(*numbers)
+
+
+def _port(text: str, whole: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        shown = whole if len(whole) <= 40 else whole[:37] + "..."
+        raise Invalid(f"{shown!r} is not a port", "ports are 1 to 65535: 80, 80,443 or 8000-8010")
+    return int(text)
+
+
+def merge_ranges(ranges: Iterable[PortRange]) -> Ports:
+    """The same ports as sorted ranges that neither overlap nor touch."""
+    merged: list[PortRange] = []
+    for each in sorted(ranges):
+        if merged and each.first <= merged[-1].last + 1:
+            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, each.last))
+        else:
+            merged.append(each)
+    return tuple(merged)
+
+
+def show_ports(ports: Ports) -> str:
+    """As users write them; "any" for none."""
+    return ",".join(map(str, ports)) or "any"
