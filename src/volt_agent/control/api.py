@@ -226,7 +226,7 @@ def _in_words(method: Method[Any, Any], mistake: str) -> str:
 
 
 def _parameters_of(method: Method[Any, Any]) -> str:
-    names = ", ".join(method.params.__struct_fields__)
+    names = ", ".join(method.params.__struct_encode_fields__)
     return f"{method.name} takes a JSON object with: {names}" if names else "it takes none: {}"
 
 

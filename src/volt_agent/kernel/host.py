@@ -50,9 +50,12 @@ class Listener(Struct, frozen=True):
     process: str | None = None
 
 
-def listening_ports(proc: Path = PROC) -> list[Listener]:
-    """Who listens on which port of this thread's network namespace, loopback left out, sorted."""
-    sockets = dict(_sockets(proc))
+def listening_ports(proc: Path = PROC, *, loopback: bool = False) -> list[Listener]:
+    """Who listens on which port of this thread's network namespace, sorted.
+
+    Those that listen on loopback addresses only are left out, unless `loopback` asks for them.
+    """
+    sockets = dict(_sockets(proc, loopback))
     owners = _owners(sockets.keys(), proc)
     found = {
         Listener(each.protocol, each.address, each.port, owners.get(inode))
@@ -79,7 +82,7 @@ def has_bridge_netfilter(proc: Path = PROC) -> bool:
 # ---- sockets ------------------------------------------------------------------------------------
 
 
-def _sockets(proc: Path) -> Iterator[tuple[int, Listener]]:
+def _sockets(proc: Path, loopback: bool) -> Iterator[tuple[int, Listener]]:
     for protocol, table in _TABLES:
         try:
             # Not /proc/net: that is the namespace of the process's first thread.
@@ -89,7 +92,7 @@ def _sockets(proc: Path) -> Iterator[tuple[int, Listener]]:
         waiting = (line for line in lines[1:] if is_waiting(protocol, line))
         for line in islice(waiting, _LISTENERS_MAX):
             inode, port = parse_socket(protocol, line)
-            if not ip_address(port.address).is_loopback:
+            if loopback or not ip_address(port.address).is_loopback:
                 yield inode, port
 
 

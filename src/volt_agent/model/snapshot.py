@@ -9,12 +9,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from .confirm import Unconfirmed
 from .firewall import Forward, Policy, Rule
 from .host import HostPolicy
 from .network import Connection, Network, Reservation
 from .workload import Instance, Port, State, Workload
 
-Desired = Network | Connection | Reservation | Workload | Rule | Policy | Forward
+Desired = Network | Connection | Reservation | Workload | Rule | Policy | Forward | Unconfirmed
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
 
@@ -28,6 +29,7 @@ DESIRED: tuple[type[Desired], ...] = (
     Rule,
     Policy,
     Forward,
+    Unconfirmed,
 )
 
 
@@ -70,6 +72,7 @@ class Snapshot(Struct, frozen=True):
     rules: Mapping[str, Rule] = {}
     policies: Mapping[str, Policy] = {}
     forwards: Mapping[str, Forward] = {}
+    unconfirmed: Mapping[str, Unconfirmed] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
     # Indexes: the connections of a workload in slot order, the ports of a workload in the order of
@@ -134,6 +137,7 @@ _TABLES: Mapping[type[Object], str] = {
     Rule: "rules",
     Policy: "policies",
     Forward: "forwards",
+    Unconfirmed: "unconfirmed",
     Instance: "instances",
     Port: "ports",
 }
