@@ -29,8 +29,11 @@ from .control.api import Api, Probes
 from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
+from .control.handlers.firewall import FirewallHandlers
 from .control.handlers.names import NameHandlers
 from .control.handlers.network import NetworkHandlers, surroundings
+from .control.handlers.policy import PolicyHandlers
+from .control.handlers.port import PortHandlers
 from .control.handlers.status import HostStatus
 from .control.handlers.workload import WorkloadHandlers
 from .control.loop_lag import LoopLag
@@ -63,6 +66,7 @@ from .networks.reconcile import Reconciler
 from .networks.resolvconf import ResolvConf
 from .options import AgentOptions
 from .registry import Registry
+from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
 from .runtimes.netns import NamedNamespaces
 from .runtimes.ports import BridgePorts
@@ -134,6 +138,7 @@ class Agent:
         self._edge = LinuxEdge(self._bus)
         self._nft = Nft()
         self._firewall = Firewall(self._nft, self._bus)
+        self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_names
@@ -218,7 +223,9 @@ class Agent:
         self._bus.subscribe(WorkloadStarted, self._log_start)
         await self._make_default_network()
         await self._put_host_policy(settling=False)
+        await self._keeper.start()
         await self._start_firewall(planes, stack)
+        self._registry.add_follower(None, self._keeper)
         self._registry.add_follower("dns", _Names(self._names))
         self._registry.add_follower(None, self._reconciler)
         self._reconciler.ports.resolver = resolver(self._config)
@@ -228,6 +235,7 @@ class Agent:
         self._reconciler.mark_all()
         start_task(planes, "reconciler", self._reconciler.run)
         start_task(planes, "lifecycle", self._lifecycle.run)
+        start_task(planes, "unconfirmed changes", self._keeper.run)
         await self._answer_names()
         await self._reconciler.settled_all(Rank.PORT)
         start_task(planes, "firewall mender", self._mend_firewall)
@@ -391,6 +399,9 @@ class Agent:
                 self._surroundings(),
                 self._host_status.collect,
             ).handlers(),
+            **FirewallHandlers(self._registry, self._firewall, self._bus).handlers(),
+            **PortHandlers(self._registry, self._bus).handlers(),
+            **PolicyHandlers(self._registry, self._bus, lambda: True).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
             **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
             **AgentHandlers(self._reload, self._reset_everything).handlers(),

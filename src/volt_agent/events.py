@@ -163,6 +163,63 @@ class NamesFlushed(Event, frozen=True):
     entries: int
 
 
+class RuleAdded(Event, frozen=True):
+    """Fired when a firewall rule is stored and in force."""
+
+    name: ClassVar[str] = "rule.added"
+    rule: str
+    chain: str
+
+
+class RuleDeleted(Event, frozen=True):
+    """Fired when a firewall rule is gone from the store and the kernel."""
+
+    name: ClassVar[str] = "rule.deleted"
+    rule: str
+
+
+class RulesConfirmed(Event, frozen=True):
+    """Fired when a change of the rules that waited for it was confirmed."""
+
+    name: ClassVar[str] = "rules.confirmed"
+    change: str
+
+
+class RulesRolledBack(Event, frozen=True):
+    """Fired when a change of the rules was not confirmed in time and is undone."""
+
+    name: ClassVar[str] = "rules.rolled-back"
+    change: str
+
+
+class PolicyCreated(Event, frozen=True):
+    """Fired when a network policy is stored and in force."""
+
+    name: ClassVar[str] = "policy.created"
+    policy: str
+
+
+class PolicyDeleted(Event, frozen=True):
+    """Fired when a network policy is gone from the store and the kernel."""
+
+    name: ClassVar[str] = "policy.deleted"
+    policy: str
+
+
+class ForwardAdded(Event, frozen=True):
+    """Fired when a port forward is stored and in force; its target may still be stopped."""
+
+    name: ClassVar[str] = "forward.added"
+    forward: str
+
+
+class ForwardDeleted(Event, frozen=True):
+    """Fired when a port forward is gone from the store and the kernel."""
+
+    name: ClassVar[str] = "forward.deleted"
+    forward: str
+
+
 OUTCOMES: tuple[type[Event], ...] = (
     NetworkCreated,
     NetworkDeleted,
@@ -174,4 +231,12 @@ OUTCOMES: tuple[type[Event], ...] = (
     Repaired,
     Degraded,
     NamesFlushed,
+    RuleAdded,
+    RuleDeleted,
+    RulesConfirmed,
+    RulesRolledBack,
+    PolicyCreated,
+    PolicyDeleted,
+    ForwardAdded,
+    ForwardDeleted,
 )

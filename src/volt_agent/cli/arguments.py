@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
 
 import typer
 
 from ..errors import Invalid
 from .complete import network_names, workload_names
+
+T = TypeVar("T", bound=str)
 
 NameArgument = Annotated[
     str | None,
@@ -51,3 +54,11 @@ def on_or_off(option: str, word: str | None) -> bool | None:
     if word in ("on", "off", None):
         return None if word is None else word == "on"
     raise Invalid(f"{option}: expected on or off, got {word}")
+
+
+def one_of(option: str, word: str, choices: Sequence[T]) -> T:
+    """The one of `choices` that was given for `option`. Raises Invalid."""
+    for each in choices:
+        if each == word:
+            return each
+    raise Invalid(f"{option}: expected {', '.join(choices[:-1])} or {choices[-1]}, got {word}")

@@ -8,7 +8,7 @@ agent there are no names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -70,6 +70,40 @@ def workload_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names_from(ctx, PS, incomplete)
 
 
+def end_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Workloads and networks, for the ends of policies."""
+    return [*workload_names(ctx, incomplete), *network_names(ctx, incomplete)]
+
+
+def source_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What a rule may have as its source, but for addresses."""
+    return [*_words(("any", "outside"), incomplete), *end_names(ctx, incomplete)]
+
+
+def dest_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What a rule may have as its destination, but for addresses."""
+    return [*_words(("any", "host"), incomplete), *end_names(ctx, incomplete)]
+
+
+def asker_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Where a tested connection may come from, but for addresses."""
+    return [*_words(("host", "outside"), incomplete), *workload_names(ctx, incomplete)]
+
+
+def rule_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the firewall rules that begin with `incomplete`; not what is built in."""
+    from ..control.messages.firewall import LIST
+
+    return [each for each in _names_from(ctx, LIST, incomplete) if ":" not in each]
+
+
+def policy_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the network policies that begin with `incomplete`."""
+    from ..control.messages.policy import LIST
+
+    return _names_from(ctx, LIST, incomplete)
+
+
 def complete(root: Group, session: Session, environ: Mapping[str, str]) -> None:
     """Answer a shell, as its variables in `environ` ask."""
     from typer._click.shell_completion import (
@@ -103,6 +137,10 @@ def _candidate(shell: str, item: CompletionItem) -> str:
     if shell == "bash" or not text:
         return value
     return f"{value}\t{text}" if shell == "fish" else f"{value.replace(':', chr(92) + ':')}:{text}"
+
+
+def _words(words: Sequence[str], incomplete: str) -> list[str]:
+    return [each for each in words if each.startswith(incomplete)]
 
 
 def _names_from(ctx: typer.Context, method: Any, incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A change of the firewall rules that is taken back unless somebody confirms it."""
+"""A change of the firewall rules that is rolled back unless somebody confirms it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`volt net`: networks, and who is connected to them."""
+"""`volt net`: networks, who is connected to them, and what may pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..command import Group
 
 COMMAND = Group(
     "net",
-    "Networks, and who is connected to them.",
+    "Networks, who is connected to them, and what may pass.",
     package=__name__,
     members=(
         "create",
@@ -17,6 +17,9 @@ COMMAND = Group(
         "disconnect",
         "status",
         "bridge",
+        "firewall",
+        "port",
+        "policy",
         "dns",
     ),
 )

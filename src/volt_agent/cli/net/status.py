@@ -11,6 +11,7 @@ from ...control.method import Nothing
 from ..command import command
 from ..output import Column, bullets, fields, section, table
 from ..session import Session
+from .firewall import deadline_text
 from .list import COLUMNS
 
 CLOSED: Sequence[Column[ClosedPort]] = (
@@ -44,6 +45,9 @@ def _text(found: NetStatus, colour: bool) -> str:
             ("Queries", _counts(dns.counters)),
         )
     )
+    if found.unconfirmed is not None:
+        waiting = found.unconfirmed
+        text += fields((("Unconfirmed", f"{waiting.change}; {deadline_text(waiting)}"),))
     if found.closed_ports:
         closed = table(found.closed_ports, CLOSED)
         text += section("Ports that something listens on, closed to the outside", closed)

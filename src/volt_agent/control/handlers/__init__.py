@@ -1,14 +1,18 @@
 """What the calls of the RPC do, one module by command group, as in `control.messages`.
 
 A handler takes the call's parameters and returns its result; it raises VoltError with what the user
-has to know. It decides nothing itself: `networks.decide` does, the registry commits, the reconciler
-brings the kernel there, and the handler waits for that and shows what came of it.
+has to know. It decides nothing itself: `networks.decide` and `rules` do. The registry commits, the
+reconciler brings the kernel there, and the handler waits for that and shows what came of it.
 
 `network`   net.create ... net.status, net.bridge.*
+`firewall`  net.firewall.*
+`port`      net.port.*
+`policy`    net.policy.*
 `names`     net.dns.*
 `workload`  ps, container.*
 `agent`     status, agent.*
 `views`     from the model to messages (pure)
+`built_in`  the rows of `firewall list` that are no rules of users (pure)
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 from ...dns.server import NameServer
@@ -14,6 +15,7 @@ from ...kernel.host import listening_ports
 from ...networks.reconcile import FORWARDING, Reconciler
 from ...registry import Registry
 from ..messages import network as messages
+from .firewall import unconfirmed_view
 from .network import network_views
 
 
@@ -43,6 +45,7 @@ class HostStatus:
             dns=self._dns_state(),
             closed_ports=await self.closed_ports(),
             problems=self.problems(forwarding, firewall),
+            unconfirmed=unconfirmed_view(snapshot, time.time()),
         )
 
     async def _firewall_state(self) -> messages.FirewallState:

@@ -1,6 +1,9 @@
 """What is said over the control socket: parameters and results, one module by command group.
 
 `network`   net.create ... net.status, net.bridge.*
+`firewall`  net.firewall.*
+`port`      net.port.*
+`policy`    net.policy.*
 `names`     net.dns.*
 `workload`  ps, container.*
 `agent`     status, agent.*

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ..method import Method, Nothing, Params
+from .firewall import Unconfirmed
 
 Kind = Literal["container", "vm"]
 NetworkStatus = Literal["up", "degraded", "missing"]
@@ -155,6 +156,7 @@ class NetStatus(Struct, frozen=True, kw_only=True):
     """Everything about the host's networking that is worth a look in the morning.
 
     `forwarding` is net.ipv4.ip_forward. `problems` are sentences; none means all is well.
+    `unconfirmed` is the change of the firewall rules that waits for its confirmation.
     """
 
     networks: list[Network]
@@ -163,6 +165,7 @@ class NetStatus(Struct, frozen=True, kw_only=True):
     dns: DnsState
     closed_ports: list[ClosedPort] = []
     problems: list[str] = []
+    unconfirmed: Unconfirmed | None = None
 
 
 CREATE = Method("net.create", CreateNetwork, CreatedNetwork, "Create a network", changes=True)

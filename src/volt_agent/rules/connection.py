@@ -1,0 +1,153 @@
+"""What `policy test` asks about: names to the addresses that a real connection would have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import Literal
+
+from msgspec import Struct
+
+from ..errors import Invalid, NotFound
+from ..model.network import Connection
+from ..model.ports import parse_range
+from ..model.snapshot import Snapshot
+from ..model.workload import Port
+from .names import known_workloads, meant, shortened
+
+# RFC 5737: documentation ranges, so that "outside" is nobody that a rule is likely to name.
+_NOBODY = tuple(map(IPv4Network, ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")))
+
+Tested = Literal["tcp", "udp", "icmp"]
+
+
+class Ends(Struct, frozen=True):
+    """Who talks to whom. `source` None is the host; `missing` says, as a sentence, why there can
+    be no connection at all: then the addresses mean nothing."""
+
+    source: IPv4Address | None = None
+    target: IPv4Address | None = None
+    missing: str | None = None
+
+
+def find_ends(
+    snapshot: Snapshot, source: str, target: str, host_addresses: Sequence[IPv4Address] = ()
+) -> Ends:
+    """The addresses of a connection from `source` to `target`, both as users write them.
+
+    `host_addresses` are those of the host that are no gateways, the most likely one first. Raises
+    Invalid and NotFound.
+    """
+    asking = _known(snapshot, source, ("host", "outside"))
+    asked = _known(snapshot, target, ("host",))
+    if isinstance(asking, IPv4Address):
+        return _with_target(snapshot, asking, None, asked, host_addresses)
+    if asking in ("host", "outside"):
+        address = nobody(snapshot) if asking == "outside" else None
+        return _with_target(snapshot, address, None, asked, host_addresses)
+    places = _places(snapshot, asking)
+    if not places:
+        return Ends(missing=f"{asking} is on no network")
+    return _with_target(snapshot, None, places, asked, host_addresses)
+
+
+def parse_tested_port(text: str | None, protocol: Tested) -> int | None:
+    """The one port that tcp and udp need and icmp has not. Raises Invalid."""
+    if protocol == "icmp":
+        if text is not None:
+            raise Invalid("icmp has no ports", "leave out --port")
+        return None
+    if text is None:
+        raise Invalid(f"a {protocol} connection needs --port", "for ping: --proto icmp")
+    ports = parse_range(text)
+    if ports.count != 1:
+        raise Invalid(f"{ports} are {ports.count} ports", "a test is about one connection")
+    return ports.first
+
+
+def nobody(snapshot: Snapshot) -> IPv4Address:
+    """An address outside that no rule names, as far as there is one."""
+    named = [
+        peer.range
+        for rule in snapshot.rules.values()
+        for peer in (rule.source, rule.dest)
+        if peer.kind == "range" and peer.range.prefixlen
+    ]
+    named += [each.subnet for each in snapshot.networks.values()]
+    candidates = (address for block in _NOBODY for address in block.hosts())
+    free = (each for each in candidates if not any(each in block for block in named))
+    return next(free, _NOBODY[0].network_address + 1)
+
+
+def _known(snapshot: Snapshot, text: str, words: Sequence[str]) -> IPv4Address | str:
+    if text in words:
+        return text
+    if any(sign in text for sign in "./:"):
+        try:
+            return IPv4Address(text)
+        except AddressValueError:
+            raise Invalid(f"{shortened(text)!r} is not an IPv4 address") from None
+    workloads = known_workloads(snapshot)
+    if text not in workloads:
+        raise NotFound(f"there is no workload {shortened(text)}", meant(text, workloads))
+    return text
+
+
+def _with_target(
+    snapshot: Snapshot,
+    source: IPv4Address | None,
+    places: Sequence[_Place] | None,
+    asked: IPv4Address | str,
+    host_addresses: Sequence[IPv4Address],
+) -> Ends:
+    if isinstance(asked, str):
+        found = _target_of(snapshot, places, asked, host_addresses)
+        if found is None:
+            return Ends(missing=f"{asked} is on no network" if asked != "host" else "no address")
+        asked = found
+    if places is not None:
+        source = _source_for(snapshot, places, asked)
+    return Ends(source=source, target=asked)
+
+
+def _target_of(
+    snapshot: Snapshot,
+    places: Sequence[_Place] | None,
+    name: str,
+    host_addresses: Sequence[IPv4Address],
+) -> IPv4Address | None:
+    """As DNS answers: on a shared network first. To workloads the host is their gateway."""
+    if name == "host":
+        network = snapshot.networks.get(places[0].network) if places else None
+        return network.gateway if network else next(iter(host_addresses), None)
+    there = _places(snapshot, name)
+    mine = {each.network for each in places or ()}
+    shared = (each.address for each in there if each.network in mine)
+    return next(shared, there[0].address if there else None)
+
+
+def _source_for(snapshot: Snapshot, places: Sequence[_Place], target: IPv4Address) -> IPv4Address:
+    """As the kernel inside chooses: that of the target's subnet, else that of the default route,
+    which leads through the first network with NAT."""
+    for each in places:
+        if target in snapshot.networks[each.network].subnet:
+            return each.address
+    leads_out = (each.address for each in places if snapshot.networks[each.network].nat)
+    return next(leads_out, places[0].address)
+
+
+class _Place(Struct, frozen=True):
+    network: str
+    address: IPv4Address
+
+
+def _places(snapshot: Snapshot, workload: str) -> list[_Place]:
+    """Where a workload has an address, its first network first."""
+    found: dict[str, _Place] = {}
+    connected: Sequence[Connection] = snapshot.connections_of.get(workload, ())
+    seen: Sequence[Port] = snapshot.ports_of.get(workload, ())
+    everywhere: tuple[Connection | Port, ...] = (*connected, *seen)
+    for each in everywhere:
+        if each.address is not None and each.network in snapshot.networks:
+            found.setdefault(each.network, _Place(each.network, each.address))
+    return list(found.values())
