@@ -140,7 +140,7 @@ class Lab:
 
     def _build(self) -> None:
         for name in ("host", "outside", "web", "app", "cache", "iso", "guest", "other"):
-            self._handles[name] = _new_namespace()
+            self._handles[name] = new_namespace()
         self.sh("host", "ip", "-batch", "-", given=self._host_links())
         self.sh("host", "sysctl", "-qw", "net.ipv4.ip_forward=1", *_NO_GLOBAL_HOOK)
         self.sh("host", "sysctl", "-qw", "net.ipv4.conf.volt0.route_localnet=1")
@@ -201,7 +201,7 @@ _NO_GLOBAL_HOOK = (
 )
 
 
-def _new_namespace() -> int:
+def new_namespace() -> int:
     """A descriptor of a new network namespace, which lives as long as it is open."""
     made: list[int] = []
 
