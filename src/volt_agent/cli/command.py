@@ -143,9 +143,7 @@ def _format_option() -> TyperOption:
         _set_format,
         metavar="FORMAT",
         panel=None,
-        shell_complete=lambda ctx, param, incomplete: [
-            each for each in FORMATS if each.startswith(incomplete)
-        ],
+        autocompletion=lambda ctx, args, incomplete: [*FORMATS],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -170,7 +170,7 @@ def ask(
     )
     session = Session.of(ctx)
     answer = session.call(TEST, asked)
-    session.show(answer, lambda: lines([*_answer(answer)]))
+    session.show(answer, lambda: lines(answer_lines(answer)))
     if answer.verdict == "DENIED":
         raise typer.Exit(DENIED)
 
@@ -182,19 +182,20 @@ def _sentence(made: CreatedPolicy) -> str:
     return f"policy {made.name} {done}: {what}"
 
 
-def _answer(answer: PolicyAnswer) -> Iterator[str]:
+def answer_lines(answer: PolicyAnswer) -> list[str]:
     """The handbook's line; what decided comes with it, or, for a denial, below it."""
     where = answer.target if answer.port is None else f"{answer.target}:{answer.port}"
     where += f" ({answer.proto})" * (answer.proto != "tcp")
     if answer.verdict == "ALLOWED":
-        yield f"✓ {answer.source} → {where} — ALLOWED ({answer.by})"
+        found = [f"✓ {answer.source} → {where} — ALLOWED ({answer.by})"]
     else:
-        yield f"✗ {answer.source} → {where} — DENIED"
-        yield f"  {answer.reason}"
+        found = [f"✗ {answer.source} → {where} — DENIED", f"  {answer.reason}"]
     if answer.live is not None:
-        agreement = {True: "as the model says", False: "NOT as the model says", None: "undecided"}
-        yield f"  live: {answer.live.outcome} ({agreement[answer.live.agrees]})"
+        found.append(f"  live: {answer.live.outcome} ({_AGREEMENT[answer.live.agrees]})")
+    return found
 
+
+_AGREEMENT = {True: "as the model says", False: "NOT as the model says", None: "undecided"}
 
 COMMAND = Group(
     "policy",
