@@ -57,11 +57,11 @@ class Bench:
         self.firewall = Firewall(nft, Bus())
         self.snapshot = State(HostPolicy()).snapshot()
         self.runner.run(self.firewall.start(self.snapshot))
-        self._apply(Change(put=(self.snapshot.host,)))  # settled
+        self.apply(Change(put=(self.snapshot.host,)))  # settled
 
     def load(self, state: State) -> Snapshot:
         """Bring the kernel from the last state to this one, as an agent would: by a change."""
-        self._apply(_difference(self.snapshot, state.snapshot()))
+        self.apply(_difference(self.snapshot, state.snapshot()))
         self.forget()
         return self.snapshot
 
@@ -84,7 +84,8 @@ class Bench:
         """Flush every tracked connection."""
         self._flows.request(Request(_DELETE_FLOWS, 0, bytes((socket.AF_INET, 0, 0, 0))))
 
-    def _apply(self, change: Change) -> None:
+    def apply(self, change: Change) -> None:
+        """Put the kernel one change further."""
         self.snapshot = self.snapshot.apply(change)
         self.runner.run(self.firewall.apply(self.snapshot, change))
 

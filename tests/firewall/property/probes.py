@@ -83,7 +83,7 @@ class Probes:
         balance: then a packet was lost where no firewall is, and no verdict can be read off."""
         before = self._books()
         first = self._number
-        with _on_one_cpu():
+        with on_one_cpu():
             for probe in probes:
                 self._send(probe)
             self._flush()
@@ -198,7 +198,7 @@ def _drain(sock: socket.socket) -> Iterator[bytes]:
 
 
 @contextmanager
-def _on_one_cpu() -> Iterator[None]:
+def on_one_cpu() -> Iterator[None]:
     """Keep this thread on the CPU where it is: see the module."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
