@@ -103,15 +103,19 @@ def state(host: Host) -> dict[str, Any]:
 def test_every_bad_command_is_refused_in_one_line_and_changes_nothing(site: Host) -> None:
     """The table, row by row; the state is compared at the end."""
     before = state(site)
-    wrong = []
-    for bad in TABLE:
-        words = [word.replace("%20", " ") for word in bad.command.split()]
-        done = site.volt(*words, check=False)
-        complaint = _complaint(bad, done.returncode, done.stdout, done.stderr)
-        if complaint:
-            wrong.append(f"volt {bad.command[:60]}: {complaint}\n{done.stdout}{done.stderr}")
+    wrong = [found for bad in TABLE if (found := complaint_about(bad, site))]
     assert not wrong, "\n".join(wrong)
     assert state(site) == before
+
+
+def complaint_about(bad: Bad, host: Host) -> str | None:
+    """Run a bad command; what is wrong with its answer, if anything."""
+    words = [word.replace("%20", " ") for word in bad.command.split()]
+    done = host.volt(*words, check=False)
+    complaint = _complaint(bad, done.returncode, done.stdout, done.stderr)
+    if complaint is None:
+        return None
+    return f"volt {bad.command[:60]}: {complaint}\n{done.stdout}{done.stderr}"
 
 
 def _complaint(bad: Bad, status: int, stdout: str, stderr: str) -> str | None:
