@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,7 @@ def commands(traffic: Traffic) -> dict[str, Command]:
         "query": traffic.query,
         "await_name": traffic.await_name,
         "start_stream": traffic.start_stream,
+        "await_progress": traffic.await_progress,
         "stop_stream": traffic.stop_stream,
     }
 
@@ -151,6 +153,9 @@ async def work() -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the host
     prepare()
+    # A thousand streams need two thousand descriptors.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65536), most))
     # Orphans of the host become children of this process: the kernel may forget them at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
@@ -19,10 +20,16 @@ LINGER = 0.5
 class Stream(Protocol):
     """Something that runs from `start` to `stop`."""
 
+    @property
+    def received(self) -> int: ...
+
     async def start(self) -> None: ...
 
+    async def next_sign(self) -> None:
+        """Wait until it receives something."""
+
     async def stop(self) -> dict[str, Any]:
-        """End, and report at least `sent`, `received`, `lost`, `longest_gap_ms`."""
+        """End, and report at least `sent`, `received`, `longest_gap_ms`."""
 
 
 class _Gaps:
@@ -31,8 +38,15 @@ class _Gaps:
     def __init__(self) -> None:
         self._last = asyncio.get_running_loop().time()
         self.longest = 0.0
+        self._marked = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Until the next mark."""
+        self._marked.clear()
+        await self._marked.wait()
 
     def mark(self) -> None:
+        self._marked.set()
         now = asyncio.get_running_loop().time()
         self.longest = max(self.longest, now - self._last)
         self._last = now
@@ -66,10 +80,17 @@ class DatagramStream:
         self._complete = asyncio.Event()
         self._wrong = 0
 
+    @property
+    def received(self) -> int:
+        return len(self._answered)
+
     async def start(self) -> None:
         self._gaps = _Gaps()
         asyncio.get_running_loop().add_reader(self._sock, self._receive)
         self._task = asyncio.create_task(self._send())
+
+    async def next_sign(self) -> None:
+        await self._gaps.wait()
 
     async def stop(self) -> dict[str, Any]:
         self._task.cancel()
@@ -118,14 +139,18 @@ class LineStream:
         self._sock = socket_in(source, socket.AF_INET, socket.SOCK_STREAM)
         self._address = (target, port)
         self._rate, self._download = rate, download
-        self._sent = self._received = 0
+        self._sent = self.received = 0
         self._ended: str | None = None
+        self._last = 0.0
 
     async def start(self) -> None:
         await asyncio.get_running_loop().sock_connect(self._sock, self._address)
         self._reader, self._writer = await asyncio.open_connection(sock=self._sock)
         self._gaps = _Gaps()
         self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._receive())]
+
+    async def next_sign(self) -> None:
+        await self._gaps.wait()
 
     async def stop(self) -> dict[str, Any]:
         for task in self._tasks:
@@ -134,8 +159,9 @@ class LineStream:
         self._writer.close()
         return {
             "sent": self._sent,
-            "received": self._received,
+            "received": self.received,
             "ended": self._ended,
+            "last": self._last,
             "longest_gap_ms": self._gaps.milliseconds,
         }
 
@@ -152,7 +178,8 @@ class LineStream:
     async def _receive(self) -> None:
         try:
             while await self._reader.readline():
-                self._received += 1
+                self.received += 1
+                self._last = time.monotonic()
                 self._gaps.mark()
             self._ended = "closed"
         except OSError as error:

@@ -175,6 +175,17 @@ class Traffic:
         self._streams[number] = stream
         return number
 
+    async def await_progress(self, numbers: Sequence[int], more: int, within: float) -> float:
+        """Wait until each of these streams has received `more` from now on; how long that took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        goals = {self._streams[each]: self._streams[each].received + more for each in numbers}
+        async with asyncio.timeout(within):
+            for stream, goal in goals.items():
+                while stream.received < goal:
+                    await stream.next_sign()
+        return loop.time() - began
+
     async def stop_stream(self, number: int) -> dict[str, Any]:
         """End a stream and say what became of it."""
         return await self._streams[number].stop()

@@ -54,6 +54,10 @@ class TrafficControl:
         """Start a stream of `streams`; end it with `stop_stream`, which reports."""
         return int(self._do("start_stream", kind=kind, **how))
 
+    def await_progress(self, numbers: Sequence[int], more: int = 1, within: float = 20) -> float:
+        """Wait until each of these streams has received `more`; how long that took (seconds)."""
+        return float(self._do("await_progress", numbers=list(numbers), more=more, within=within))
+
     def stop_stream(self, number: int) -> dict[str, Any]:
         report: dict[str, Any] = self._do("stop_stream", number=number)
         return report

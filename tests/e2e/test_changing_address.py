@@ -1,0 +1,69 @@
+"""A forwarded workload stops and starts again and again, each time with another address."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.host import HOST_ADDRESS, Host
+from tests.support.traffic import Attempt
+
+pytestmark = pytest.mark.kernel
+
+HOST_PORT, PORT = 5300, 53
+ADDRESSES = [f"10.0.0.{last}" for last in range(100, 200)]
+RATE = 200  # datagrams per second, always from the same port: a stale entry would catch them
+
+# What leaves for an address that is nobody's any more. Behind everything of volt's.
+_BOOKS = """
+table inet books {
+	set old { type ipv4_addr; }
+	counter stale { }
+	chain gone {
+		type filter hook postrouting priority 400
+		ip daddr @old counter name stale
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "rounds", [50, pytest.param(1000, marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_nothing_reaches_the_old_address(host: Host, rounds: int) -> None:
+    """In every round the new one answers, by udp and tcp, and the old one gets no packet."""
+    host.start_agent()
+    host.connect("volt0", "target")
+    for protocol in ("udp", "tcp"):
+        forward = {"host_port": HOST_PORT, "target": "target", "target_port": PORT}
+        host.call("net.port.add", proto=protocol, **forward)
+    host.run("nft", "-f", "-", input=_BOOKS)
+    stream = host.traffic.start_stream(
+        "udp", source="outside", target=HOST_ADDRESS, port=HOST_PORT, rate=RATE
+    )
+    for number in range(rounds):
+        address = ADDRESSES[number % len(ADDRESSES)]
+        _move(host, address)
+        host.traffic.await_progress([stream])
+        tried = host.traffic.probe([Attempt("outside", HOST_ADDRESS, "tcp", HOST_PORT)], 5)
+        assert tried[0].answered, f"round {number}: {address} does not answer by tcp"
+        assert _stale(host) == 0, f"round {number}: a packet went to the address before {address}"
+    assert host.traffic.stop_stream(stream)["wrong"] == 0
+
+
+def _move(host: Host, address: str) -> None:
+    """Stop the target, and start it with another address."""
+    host.remove_workload("target")
+    host.call("net.disconnect", workload="target")
+    old = ", ".join(each for each in ADDRESSES if each != address)
+    host.run("nft", f"flush set inet books old; add element inet books old {{ {old} }}")
+    host.call("net.connect", network="volt0", workload="target", ip=address)
+    host.add_workload("target")
+    assert host.address_of("target") == address
+    host.traffic.serve("target", tcp=[PORT], udp=[PORT])
+
+
+def _stale(host: Host) -> int:
+    listing = json.loads(host.run("nft", "-j", "list", "counter", "inet", "books", "stale").stdout)
+    return sum(each["counter"]["packets"] for each in listing["nftables"] if "counter" in each)
