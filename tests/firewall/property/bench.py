@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.firewall.property.packets import Probe
 from tests.firewall.property.probes import Fate, Probes
-from tests.firewall.property.reading import read
+from tests.firewall.property.reading import Reading, read
 from tests.firewall.property.states import ATTEMPTS, State
 from tests.firewall.property.world import World
 from tests.support.namespaces import network_namespace
@@ -21,6 +22,9 @@ from volt_agent.kernel.nft import Nft
 from volt_agent.model.host import HostPolicy
 from volt_agent.model.snapshot import Change, Object, Snapshot
 
+# What somebody says will become of a probe.
+Judge = Callable[[Snapshot, Probe], Reading]
+
 _NETFILTER = 12  # NETLINK_NETFILTER, for which Python 3.11 has no name
 _DELETE_FLOWS = 1 << 8 | 2  # IPCTNL_MSG_CT_DELETE; without a tuple it deletes all
 
@@ -30,6 +34,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.judges: dict[str, Judge] = {"the reading": read}
         self._stack = ExitStack()
         try:
             self._build()
@@ -71,13 +76,13 @@ class Bench:
         self.forget()
 
     def disagreements(self) -> list[str]:
-        """Every attempt of which model and kernel say different things."""
+        """Every attempt of which a judge and the kernel say different things."""
         self.attempts += len(ATTEMPTS)
         fates = self.probes.attempt(ATTEMPTS)
         return [
             complaint
             for probe, fate in zip(ATTEMPTS, fates, strict=True)
-            if (complaint := _compare(self.snapshot, probe, fate)) is not None
+            for complaint in _complaints(self.judges, self.snapshot, probe, fate)
         ]
 
     def forget(self) -> None:
@@ -95,14 +100,16 @@ class Bench:
             await nft.listing("inet", "volt")
 
 
-def _compare(snapshot: Snapshot, probe: Probe, fate: Fate) -> str | None:
-    reading = read(snapshot, probe)
-    if fate.arrived_at != reading.arrives_at:
-        wanted = reading.arrives_at or "nowhere"
-        return f"{probe}: arrived {fate.arrived_at or 'nowhere'}, read {wanted} ({reading.by})"
+def _complaints(
+    judges: Mapping[str, Judge], snapshot: Snapshot, probe: Probe, fate: Fate
+) -> Iterator[str]:
     if fate.arrived_at is not None and not fate.answered:
-        return f"{probe}: arrived, and the answer did not come back"
-    return None
+        yield f"{probe}: arrived at {fate.arrived_at}, and the answer did not come back"
+    for who, judge in judges.items():
+        reading = judge(snapshot, probe)
+        if fate.arrived_at != reading.arrives_at:
+            seen, said = (each or "nowhere" for each in (fate.arrived_at, reading.arrives_at))
+            yield f"{probe}: arrived {seen}; {who} says {said} ({reading.by})"
 
 
 def _difference(old: Snapshot, new: Snapshot) -> Change:
