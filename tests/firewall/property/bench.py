@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.firewall.property.packets import Probe
 from tests.firewall.property.probes import Fate, Probes
-from tests.firewall.property.reading import Reading, read
+from tests.firewall.property.reading import Reading, model, read
 from tests.firewall.property.states import ATTEMPTS, State
 from tests.firewall.property.world import World
 from tests.support.namespaces import network_namespace
@@ -24,6 +24,7 @@ from volt_agent.model.snapshot import Change, Object, Snapshot
 
 # What somebody says will become of a probe.
 Judge = Callable[[Snapshot, Probe], Reading]
+JUDGES: Mapping[str, Judge] = {"`policy test`": model, "the plain reading": read}
 
 _NETFILTER = 12  # NETLINK_NETFILTER, for which Python 3.11 has no name
 _DELETE_FLOWS = 1 << 8 | 2  # IPCTNL_MSG_CT_DELETE; without a tuple it deletes all
@@ -34,7 +35,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.attempts = 0
-        self.judges: dict[str, Judge] = {"the reading": read}
+        self.judges: dict[str, Judge] = dict(JUDGES)
         self._stack = ExitStack()
         try:
             self._build()

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from tests.firewall.property.packets import Probe
 from tests.firewall.property.world import GATEWAYS, HOST, LOOPBACK, NETWORKS, OUTSIDE, PLACES
+from volt_agent.firewall.verdict import Origin, Packet, decide
 from volt_agent.model.firewall import Forward, Peer, Policy, Rule
 from volt_agent.model.ports import Ports
 from volt_agent.model.snapshot import Snapshot
@@ -40,6 +41,25 @@ def read(state: Snapshot, probe: Probe) -> Reading:
     return Reading(_owner(probe.target) if allowed else None, by)
 
 
+def model(state: Snapshot, probe: Probe) -> Reading:
+    """What the model behind `policy test` says, in the words of this test."""
+    origin: Origin = probe.source if probe.source in ("host", "outside") else "workload"  # type: ignore[assignment]
+    said = decide(
+        state,
+        Packet(
+            origin=origin,
+            source=probe.by,
+            destination=probe.target,
+            protocol=probe.protocol,
+            port=probe.port,
+            is_local=probe.target in _LOCAL,
+        ),
+    )
+    if not said.allowed:
+        return Reading(None, f"{said.by}, {said.reason}")
+    return Reading("host" if said.to_host else _owner(said.destination), said.by)
+
+
 def _forward_of(state: Snapshot, probe: Probe) -> Forward | None:
     if probe.target not in _LOCAL:
         return None
@@ -48,7 +68,7 @@ def _forward_of(state: Snapshot, probe: Probe) -> Forward | None:
             each.protocol == probe.protocol
             and probe.port in each.ports
             and each.host_ip in (None, probe.target)
-            and state.ports_of.get(each.target)
+            and state.addresses_of(each.target)
         ):
             return each
     return None

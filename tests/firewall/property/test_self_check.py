@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from tests.firewall.property.bench import Bench
+from tests.firewall.property.bench import JUDGES, Bench
 from tests.firewall.property.packets import Probe
 from tests.firewall.property.reading import Reading, read
 from tests.firewall.property.states import ATTEMPTS, State, without_one
@@ -62,7 +62,7 @@ def test_notices_one_inverted_verdict(bench: Bench) -> None:
     bench.load(PLAIN)
     bench.judges = {"a liar": judge}
     found = bench.disagreements()
-    bench.judges = {"the reading": read}
+    bench.judges = dict(JUDGES)
     assert [each.partition(": arrived")[0] for each in found] == [str(wrong)]
 
 
@@ -85,7 +85,7 @@ def test_shows_the_smallest_state(bench: Bench) -> None:
 
     bench.judges = {"a liar": judge}
     found = smallest(bench, crowded)
-    bench.judges = {"the reading": read}
+    bench.judges = dict(JUDGES)
     assert found == replace(PLAIN, forwards=FULL.forwards)
 
 
