@@ -33,6 +33,13 @@ TABLE = [
     Bad(POLICY.replace("new", "taken"), REFUSED, "from db, not web"),
     Bad(POLICY.replace("--from web", "--from outside"), USAGE, "outside"),
     Bad("net policy delete nosuch", NOT_FOUND, "nosuch"),
+    Bad("net policy test --from nosuch --to web --port 80", NOT_FOUND, "nosuch"),
+    Bad("net policy test --from web --to backend --port 80", NOT_FOUND, "backend"),
+    Bad("net policy test --from web --to db", USAGE, "--port"),
+    Bad("net policy test --from web --to db --port 80-81", USAGE, "80-81"),
+    Bad("net policy test --from web --to db --proto icmp --port 8", USAGE, "icmp"),
+    Bad("net policy test --from web --to db --port 80 --live", REFUSED, "does not run"),
+    Bad("net policy test --from outside --to db --port 80 --live", REFUSED, "outside"),
     # ports
     *(Bad(f"{RULE} --port {port}", USAGE, port) for port in ("0", "65536", "http", "1e3")),
     Bad(RULE + " --port 80,", USAGE, "not a port"),

@@ -125,7 +125,7 @@ def test_a_taken_port_names_its_owner(site: Host) -> None:
 
 
 def test_network_policies(site: Host) -> None:
-    """Create, list, delete."""
+    """Create, list, test, delete; the exit status of a denial is 5."""
     volt(
         site,
         """net policy create --name app-to-db \\
@@ -138,7 +138,18 @@ def test_network_policies(site: Host) -> None:
     ]
     (listed,) = site.volt_json("net", "policy", "list")
     assert set(listed) == {"name", "from", "to", "port", "proto", "action", "packets"}
+    ask = "net policy test --from {} --to db-primary --port 5432"
+    assert volt(site, ask.format("app-server")) == [
+        "✓ app-server → db-primary:5432 — ALLOWED (policy: app-to-db)"
+    ]
+    denied = volt(site, ask.format("web-frontend"), status=DENIED)
+    assert denied[0] == "✗ web-frontend → db-primary:5432 — DENIED"
+    assert "app-to-db" in denied[1]
+    asked = [*ask.format("web-frontend").split(), "-o", "json"]
+    answer = site.volt(*asked, check=False)
+    assert (answer.returncode, '"verdict": "DENIED"' in answer.stdout) == (DENIED, True)
     volt(site, "net policy delete --name app-to-db")
+    assert "default: same network" in volt(site, ask.format("web-frontend"))[0]
     assert site.volt_json("net", "policy", "list") == []
 
 

@@ -7,7 +7,14 @@ import pytest
 from tests.networks.build import ip
 from tests.rules.build import site, with_rule
 from volt_agent.errors import Invalid, NotFound
-from volt_agent.rules.connection import Ends, find_ends, nobody, parse_tested_port
+from volt_agent.rules.connection import (
+    Ends,
+    Nowhere,
+    find_ends,
+    nobody,
+    packet_of,
+    parse_tested_port,
+)
 
 HOST = (ip("192.0.2.1"),)
 
@@ -20,23 +27,53 @@ HOST = (ip("192.0.2.1"),)
         ("api", "db", ("10.30.0.30", "10.30.0.20")),
         ("web", "api", ("10.30.0.10", "10.30.0.30")),
         ("api", "198.51.100.7", ("10.40.0.30", "198.51.100.7")),
-        ("host", "api", (None, "10.40.0.30")),
-        ("host", "127.0.0.1", (None, "127.0.0.1")),
+        ("host", "api", ("127.0.0.1", "10.40.0.30")),
+        ("host", "127.0.0.1", ("127.0.0.1", "127.0.0.1")),
         ("web", "host", ("10.30.0.10", "10.30.0.1")),
         ("outside", "host", ("203.0.113.1", "192.0.2.1")),
         ("198.51.100.7", "web", ("198.51.100.7", "10.30.0.10")),
+        ("10.30.0.99", "web", ("10.30.0.99", "10.30.0.10")),
     ],
 )
-def test_ends(source: str, target: str, ends: tuple[str | None, str]) -> None:
+def test_ends(source: str, target: str, ends: tuple[str, str]) -> None:
     """Workloads, the host, outside, addresses."""
-    wanted = Ends(ip(ends[0]) if ends[0] else None, ip(ends[1]))
-    assert find_ends(site(), source, target, HOST) == wanted
+    found = find_ends(site(), source, target, HOST)
+    assert isinstance(found, Ends)
+    assert (str(found.source), str(found.target)) == ends
+
+
+@pytest.mark.parametrize(
+    ("source", "origin"),
+    [
+        ("web", "workload"),
+        ("10.30.0.99", "workload"),
+        ("10.30.0.1", "host"),
+        ("192.0.2.1", "host"),
+        ("host", "host"),
+        ("outside", "outside"),
+        ("192.0.2.2", "outside"),
+    ],
+)
+def test_origins(source: str, origin: str) -> None:
+    """Names say where a packet comes from, and so do addresses."""
+    found = find_ends(site(), source, "db", HOST)
+    assert isinstance(found, Ends)
+    assert found.origin == origin
+    packet = packet_of(found, "tcp", 80, HOST)
+    assert (packet.port, packet.is_local) == (80, False)
+
+
+def test_an_address_of_the_host_is_local() -> None:
+    """Gateways and loopback the model knows by itself."""
+    found = find_ends(site(), "web", "192.0.2.1", HOST)
+    assert isinstance(found, Ends)
+    assert packet_of(found, "icmp", None, HOST).is_local
 
 
 def test_a_workload_on_no_network() -> None:
     """No connection can be: that is an answer, not a mistake."""
-    assert find_ends(site(), "idle", "web").missing == "idle is on no network"
-    assert find_ends(site(), "web", "idle").missing == "idle is on no network"
+    assert find_ends(site(), "idle", "web") == Nowhere("idle is on no network")
+    assert find_ends(site(), "web", "idle") == Nowhere("idle is on no network")
 
 
 def test_unknown_and_malformed_ends() -> None:

@@ -54,9 +54,10 @@ async def attempt(
 
 async def _tried(sock: socket.socket, protocol: Protocol, address: str, port: int) -> Outcome:
     loop = asyncio.get_running_loop()
-    await loop.sock_connect(sock, (address, port))
     if protocol == "tcp":
+        await loop.sock_connect(sock, (address, port))
         return "answered"
+    sock.connect((address, port))  # sends nothing; asyncio does not know raw sockets
     data, mark = _question(protocol)
     while True:
         await loop.sock_sendall(sock, data)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
-from typing import Literal
 
 from msgspec import Struct
 
 from ..errors import Invalid, NotFound
+from ..firewall.verdict import Origin, Packet, Service
 from ..model.network import Connection
 from ..model.ports import parse_range
 from ..model.snapshot import Snapshot
@@ -18,21 +18,27 @@ from .names import known_workloads, meant, shortened
 # RFC 5737: documentation ranges, so that "outside" is nobody that a rule is likely to name.
 _NOBODY = tuple(map(IPv4Network, ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")))
 
-Tested = Literal["tcp", "udp", "icmp"]
+# Where the packets of the host itself come from does not matter to any rule.
+_HOST = IPv4Address("127.0.0.1")
 
 
 class Ends(Struct, frozen=True):
-    """Who talks to whom. `source` None is the host; `missing` says, as a sentence, why there can
-    be no connection at all: then the addresses mean nothing."""
+    """Who talks to whom, by address."""
 
-    source: IPv4Address | None = None
-    target: IPv4Address | None = None
-    missing: str | None = None
+    origin: Origin
+    source: IPv4Address
+    target: IPv4Address
+
+
+class Nowhere(Struct, frozen=True):
+    """There can be no connection at all; `reason` is a sentence."""
+
+    reason: str
 
 
 def find_ends(
     snapshot: Snapshot, source: str, target: str, host_addresses: Sequence[IPv4Address] = ()
-) -> Ends:
+) -> Ends | Nowhere:
     """The addresses of a connection from `source` to `target`, both as users write them.
 
     `host_addresses` are those of the host that are no gateways, the most likely one first. Raises
@@ -40,18 +46,48 @@ def find_ends(
     """
     asking = _known(snapshot, source, ("host", "outside"))
     asked = _known(snapshot, target, ("host",))
-    if isinstance(asking, IPv4Address):
-        return _with_target(snapshot, asking, None, asked, host_addresses)
-    if asking in ("host", "outside"):
-        address = nobody(snapshot) if asking == "outside" else None
-        return _with_target(snapshot, address, None, asked, host_addresses)
-    places = _places(snapshot, asking)
-    if not places:
-        return Ends(missing=f"{asking} is on no network")
-    return _with_target(snapshot, None, places, asked, host_addresses)
+    places = _places(snapshot, asking) if isinstance(asking, str) else []
+    is_workload = isinstance(asking, str) and asking not in ("host", "outside")
+    if is_workload and not places:
+        return Nowhere(f"{asking} is on no network")
+    if isinstance(asked, str):
+        found = _target_of(snapshot, places, asked, host_addresses)
+        if found is None:
+            return Nowhere(f"{asked} is on no network")
+        asked = found
+    if is_workload:
+        return Ends("workload", _source_for(snapshot, places, asked), asked)
+    if asking == "host":
+        return Ends("host", _HOST, asked)
+    if isinstance(asking, str):
+        return Ends("outside", nobody(snapshot), asked)
+    return Ends(_origin_of(snapshot, asking, host_addresses), asking, asked)
 
 
-def parse_tested_port(text: str | None, protocol: Tested) -> int | None:
+def packet_of(
+    ends: Ends, protocol: Service, port: int | None, host_addresses: Sequence[IPv4Address] = ()
+) -> Packet:
+    """The first packet of that connection."""
+    return Packet(
+        origin=ends.origin,
+        source=ends.source,
+        destination=ends.target,
+        protocol=protocol,
+        port=port or 0,
+        is_local=ends.target in host_addresses,
+    )
+
+
+def _origin_of(
+    snapshot: Snapshot, source: IPv4Address, host_addresses: Sequence[IPv4Address]
+) -> Origin:
+    networks = snapshot.networks.values()
+    if source in host_addresses or any(source == each.gateway for each in networks):
+        return "host"
+    return "workload" if any(source in each.subnet for each in networks) else "outside"
+
+
+def parse_tested_port(text: str | None, protocol: Service) -> int | None:
     """The one port that tcp and udp need and icmp has not. Raises Invalid."""
     if protocol == "icmp":
         if text is not None:
@@ -93,26 +129,9 @@ def _known(snapshot: Snapshot, text: str, words: Sequence[str]) -> IPv4Address |
     return text
 
 
-def _with_target(
-    snapshot: Snapshot,
-    source: IPv4Address | None,
-    places: Sequence[_Place] | None,
-    asked: IPv4Address | str,
-    host_addresses: Sequence[IPv4Address],
-) -> Ends:
-    if isinstance(asked, str):
-        found = _target_of(snapshot, places, asked, host_addresses)
-        if found is None:
-            return Ends(missing=f"{asked} is on no network" if asked != "host" else "no address")
-        asked = found
-    if places is not None:
-        source = _source_for(snapshot, places, asked)
-    return Ends(source=source, target=asked)
-
-
 def _target_of(
     snapshot: Snapshot,
-    places: Sequence[_Place] | None,
+    places: Sequence[_Place],
     name: str,
     host_addresses: Sequence[IPv4Address],
 ) -> IPv4Address | None:
@@ -121,7 +140,7 @@ def _target_of(
         network = snapshot.networks.get(places[0].network) if places else None
         return network.gateway if network else next(iter(host_addresses), None)
     there = _places(snapshot, name)
-    mine = {each.network for each in places or ()}
+    mine = {each.network for each in places}
     shared = (each.address for each in there if each.network in mine)
     return next(shared, there[0].address if there else None)
 

@@ -187,7 +187,8 @@ def answer_lines(answer: PolicyAnswer) -> list[str]:
     where = answer.target if answer.port is None else f"{answer.target}:{answer.port}"
     where += f" ({answer.proto})" * (answer.proto != "tcp")
     if answer.verdict == "ALLOWED":
-        found = [f"✓ {answer.source} → {where} — ALLOWED ({answer.by})"]
+        why = f"default: {answer.reason}" if answer.by == "default" else answer.by
+        found = [f"✓ {answer.source} → {where} — ALLOWED ({why})"]
     else:
         found = [f"✗ {answer.source} → {where} — DENIED", f"  {answer.reason}"]
     if answer.live is not None:

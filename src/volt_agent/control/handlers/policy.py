@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from ipaddress import IPv4Address
+from typing import Any, Literal
 
 from ...bus import Bus
+from ...errors import Refused
 from ...events import PolicyCreated, PolicyDeleted
+from ...firewall.verdict import Packet, Verdict, decide
+from ...kernel.attempt import attempt
+from ...kernel.edge import Edge
 from ...kernel.nft_listing import Counted
+from ...kernel.worker import Worker
 from ...model.firewall import Policy
 from ...model.ports import show_ports
+from ...model.snapshot import Snapshot
 from ...registry import Registry
+from ...rules.connection import Nowhere, find_ends, packet_of, parse_tested_port
+from ...rules.live import SENTENCES, agrees
 from ...rules.policy import create_policy, delete_policy
 from ..messages import policy as messages
 from ..method import Nothing
@@ -24,17 +33,20 @@ class PolicyHandlers:
     def __init__(
         self,
         registry: Registry,
+        edge: Edge,
         bus: Bus,
         enforces_within_bridge: Callable[[], bool],
     ) -> None:
-        self._registry, self._bus = registry, bus
+        self._registry, self._edge, self._bus = registry, edge, bus
         self._enforces = enforces_within_bridge
+        self._visitor = Worker("volt-attempts")
 
     def handlers(self) -> Handlers:
         return {
             "net.policy.create": self.create,
             "net.policy.delete": self.delete,
             "net.policy.list": self.list,
+            "net.policy.test": self.ask,
         }
 
     async def create(self, params: messages.CreatePolicy) -> messages.CreatedPolicy:
@@ -70,9 +82,90 @@ class PolicyHandlers:
             for each in sorted(policies, key=lambda one: one.sequence)
         ]
 
+    async def ask(self, params: messages.AskPolicy) -> messages.PolicyAnswer:
+        snapshot = self._registry.snapshot
+        port = parse_tested_port(port_text(params.port), params.proto)
+        here = self._host_addresses()
+        ends = find_ends(snapshot, params.source, params.target, here)
+        if isinstance(ends, Nowhere):
+            return _answer(params, port, "DENIED", "default", ends.reason)
+        packet = packet_of(ends, params.proto, port, here)
+        verdict = decide(snapshot, packet)
+        tried = await self._try(snapshot, params, packet, verdict) if params.live else None
+        return _answer(
+            params,
+            port,
+            "ALLOWED" if verdict.allowed else "DENIED",
+            verdict.by,
+            verdict.reason,
+            source_address=str(ends.source) if ends.origin != "host" else None,
+            address=str(ends.target),
+            live=tried,
+        )
+
+    async def _try(
+        self, snapshot: Snapshot, params: messages.AskPolicy, packet: Packet, verdict: Verdict
+    ) -> messages.Attempt:
+        namespace = _namespace(snapshot, params.source)
+        outcome = await attempt(
+            self._visitor, namespace, params.proto, packet.destination, packet.port
+        )
+        is_up = verdict.to_host or any(
+            verdict.destination in snapshot.addresses_of(name) for name in snapshot.instances
+        )
+        return messages.Attempt(
+            outcome=SENTENCES[outcome], agrees=agrees(verdict, params.proto, outcome, is_up)
+        )
+
+    def _host_addresses(self) -> list[IPv4Address]:
+        """Of the host, without gateways and loopback; the oldest interface first."""
+        gateways = {each.gateway for each in self._registry.snapshot.networks.values()}
+        found = [
+            interface.ip
+            for _, interfaces in sorted(self._edge.mirror.addresses.items())
+            for interface in sorted(interfaces)
+        ]
+        return [each for each in found if each not in gateways and not each.is_loopback]
+
     async def _counts(self) -> dict[str, Counted]:
         """By policy name; none while the tables are gone."""
         return {}
+
+
+def _namespace(snapshot: Snapshot, source: str) -> str | None:
+    """Where a real attempt of `source` starts; None: in the host. Raises Refused."""
+    if source == "host":
+        return None
+    instance = snapshot.instances.get(source)
+    if instance is None or instance.namespace is None:
+        why = "is a virtual machine" if instance else "does not run on this host"
+        if source == "outside":
+            why = "is not on this host"
+        raise Refused(
+            f"{source} {why}: nothing can be tried from there",
+            "leave out --live, or try it from the host or a running container",
+        )
+    return instance.namespace
+
+
+def _answer(
+    params: messages.AskPolicy,
+    port: int | None,
+    verdict: Literal["ALLOWED", "DENIED"],
+    by: str,
+    reason: str,
+    **more: Any,
+) -> messages.PolicyAnswer:
+    return messages.PolicyAnswer(
+        source=params.source,
+        target=params.target,
+        port=port,
+        proto=params.proto,
+        verdict=verdict,
+        by=by,
+        reason=reason,
+        **more,
+    )
 
 
 def _policy_view(policy: Policy, count: Counted | None) -> messages.Policy:
