@@ -454,6 +454,9 @@ class Agent:
         gauge, counter = self._metrics.gauge, self._metrics.counter
         gauge("volt_networks", "Networks", lambda: len(snapshot().networks))
         gauge("volt_workloads_running", "Running workloads", lambda: len(snapshot().instances))
+        gauge("volt_rules", "Firewall rules", lambda: len(snapshot().rules))
+        gauge("volt_policies", "Network policies", lambda: len(snapshot().policies))
+        gauge("volt_forwards", "Port forwards", lambda: len(snapshot().forwards))
         gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
         gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
         counter("volt_dns", "DNS events", self._names.counters.as_dict, "kind")

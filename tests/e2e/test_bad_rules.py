@@ -40,6 +40,7 @@ TABLE = [
     Bad("net policy test --from web --to db --proto icmp --port 8", USAGE, "icmp"),
     Bad("net policy test --from web --to db --port 80 --live", REFUSED, "does not run"),
     Bad("net policy test --from outside --to db --port 80 --live", REFUSED, "outside"),
+    Bad("net delete unused", REFUSED, "policy keeps"),
     # ports
     *(Bad(f"{RULE} --port {port}", USAGE, port) for port in ("0", "65536", "http", "1e3")),
     Bad(RULE + " --port 80,", USAGE, "not a port"),
@@ -78,6 +79,8 @@ def site() -> Iterator[Host]:
         host.volt("net", "disconnect", "alone")
         host.call("net.firewall.add", name="taken", source="any", dest="db", action="accept")
         host.call("net.policy.create", name="taken", to="web", action="deny", **{"from": "db"})
+        host.volt("net", "create", "unused", "--subnet", "10.41.0.0/24")
+        host.call("net.policy.create", name="keeps", to="web", action="deny", **{"from": "unused"})
         yield host
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Literal
 
 from msgspec.structs import replace
@@ -14,6 +15,8 @@ from ..model.ports import Ports, Protocol, parse_ports
 from ..model.snapshot import Change, Snapshot
 from .names import check_same, find
 from .peers import parse_end
+
+_SEQUENCE = attrgetter("sequence")
 
 Chain = Literal["volt-input", "volt-forward"]
 
@@ -71,11 +74,12 @@ def chain_of(rule: Rule) -> Chain:
 
 def in_order(rules: Iterable[Rule]) -> list[Rule]:
     """In the order in which they are asked."""
-    return sorted(rules, key=lambda each: each.sequence)
+    return sorted(rules, key=_SEQUENCE)
 
 
 def next_sequence(objects: Iterable[Rule | Policy]) -> int:
-    return 1 + max((each.sequence for each in objects), default=0)
+    """One more than the highest: deleted ones leave gaps, and what is rolled back fits into them."""
+    return 1 + max(map(_SEQUENCE, objects), default=0)
 
 
 def parse_service(ports: str | None, protocol: Protocol | None) -> tuple[Protocol, Ports]:

@@ -24,6 +24,7 @@ from ...networks.decide import (
 )
 from ...networks.reconcile import Reconciler
 from ...registry import Commit, Registry
+from ...rules.users import check_unnamed
 from ..messages import network as messages
 from ..method import Nothing
 from . import Handlers
@@ -94,9 +95,12 @@ class NetworkHandlers:
             raise
 
     async def delete(self, params: messages.NetworkName) -> messages.DeletedNetwork:
-        commit = await self._registry.commit(
-            lambda snapshot: delete_network(snapshot, params.name, self._defaults.default_bridge)
-        )
+        def decide(snapshot: Snapshot) -> Change:
+            change = delete_network(snapshot, params.name, self._defaults.default_bridge)
+            check_unnamed(snapshot, params.name)
+            return change
+
+        commit = await self._registry.commit(decide)
         await self._reconciler.settled(Target(Rank.NETWORK, params.name))
         self._bus.publish(NetworkDeleted(network=params.name))
         return messages.DeletedNetwork(
