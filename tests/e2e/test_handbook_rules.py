@@ -169,3 +169,28 @@ def test_repetitions_change_nothing(site: Host) -> None:
     ):
         volt(site, command)
         volt(site, command, status=3)
+
+
+def test_completion_knows_names(site: Host) -> None:
+    """Rules without what is built in, policies, and the words that ends may be."""
+    site.call("net.firewall.add", name="some-rule", source="any", dest="any", action="accept")
+    site.call(
+        "net.policy.create", name="some-policy", action="deny", to="backend", **{"from": "backend"}
+    )
+    for words, found in (
+        ("net firewall delete ", ["some-rule"]),
+        ("net policy delete ", ["some-policy"]),
+        ("net port add --target app", ["app-server"]),
+        ("net firewall add --source o", ["outside"]),
+        ("net firewall add --dest h", ["host"]),
+        ("net policy create --to b", ["backend"]),
+        ("net policy test --from h", ["host"]),
+    ):
+        asked = {
+            "COMP_WORDS": f"volt {words}",
+            "COMP_CWORD": str(len(f"volt {words}x".split()) - 1),
+        }
+        asked["_VOLT_COMPLETE"] = "complete_bash"
+        assert site.volt(environment=asked).stdout.split() == found, words
+    site.volt("net", "firewall", "flush")
+    site.volt("net", "policy", "delete", "some-policy")

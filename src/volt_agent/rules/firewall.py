@@ -78,7 +78,7 @@ def in_order(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def next_sequence(objects: Iterable[Rule | Policy]) -> int:
-    """One more than the highest: deleted ones leave gaps, and what is rolled back fits into them."""
+    """One more than the highest. What is rolled back fits into the gaps that deleting leaves."""
     return 1 + max(map(_SEQUENCE, objects), default=0)
 
 

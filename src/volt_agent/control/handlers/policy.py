@@ -117,7 +117,7 @@ class PolicyHandlers:
             outcome=SENTENCES[outcome], agrees=agrees(verdict, params.proto, outcome, is_up)
         )
 
-    def _host_addresses(self) -> list[IPv4Address]:
+    def _host_addresses(self) -> tuple[IPv4Address, ...]:
         """Of the host, without gateways and loopback; the oldest interface first."""
         gateways = {each.gateway for each in self._registry.snapshot.networks.values()}
         found = [
@@ -125,7 +125,7 @@ class PolicyHandlers:
             for _, interfaces in sorted(self._edge.mirror.addresses.items())
             for interface in sorted(interfaces)
         ]
-        return [each for each in found if each not in gateways and not each.is_loopback]
+        return tuple(each for each in found if each not in gateways and not each.is_loopback)
 
     async def _counts(self) -> dict[str, Counted]:
         """By policy name; none while the tables are gone."""
