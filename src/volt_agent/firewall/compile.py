@@ -6,30 +6,28 @@ that a change is compiled from the objects that it touches (`incremental`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
-from ..errors import Invalid
+from ..model.firewall import Forward, Policy, Rule
 from ..model.host import HostPolicy, HostPort
 from ..model.network import Connection, Network
 from ..model.snapshot import Object, Snapshot
 from ..model.workload import Port
+from .forwards import forward_elements
+from .matches import policy_elements, rule_elements
+from .quote import QUOTABLE, quoted
 from .ruleset import Element
 
 Fragment = tuple[Element, ...]
 
-# What nft takes literally between double quotes. The kernel allows more in an interface name
-# (dev_valid_name() in net/core/dev.c): of that, `"` ends the string, a final `*` makes it a
-# wildcard, a backslash may escape what follows, and other than ASCII is not worth a risk.
-_QUOTABLE = re.compile(r"[!#-)+-.0-9;-\[\]-~]{1,15}")
-
 _BOTH_FAMILIES = ("ipv4", "ipv6")
 
 
-def fragment(each: Object, snapshot: Snapshot) -> Fragment:
+def fragment(each: Object, snapshot: Snapshot, level: int = 0) -> Fragment:
     """The elements that `each` contributes within `snapshot`; most kinds of object have none.
 
-    Raises Invalid if a name of volt's own cannot be written in a ruleset.
+    `level` is that of a rule (`levels`). Raises Invalid if a name of volt's own cannot be written
+    in a ruleset.
     """
     if isinstance(each, Network):
         return tuple(_network(each))
@@ -39,6 +37,12 @@ def fragment(each: Object, snapshot: Snapshot) -> Fragment:
         return tuple(_foreign_port(each, snapshot)) if is_guardable(each) else ()
     if isinstance(each, HostPolicy):
         return tuple(_host(each))
+    if isinstance(each, Rule):
+        return tuple(dict.fromkeys(rule_elements(each, snapshot, level)))
+    if isinstance(each, Policy):
+        return tuple(dict.fromkeys(policy_elements(each, snapshot)))
+    if isinstance(each, Forward):
+        return tuple(forward_elements(each, snapshot))
     return ()
 
 
@@ -48,12 +52,16 @@ def sources(snapshot: Snapshot) -> Iterator[Object]:
     yield from snapshot.networks.values()
     yield from snapshot.connections.values()
     yield from snapshot.ports.values()
+    yield from snapshot.rules.values()
+    yield from snapshot.policies.values()
+    yield from snapshot.forwards.values()
 
 
 def dependents(each: Object, snapshot: Snapshot) -> Iterator[Object]:
     """The objects whose fragment may differ because `each` came, changed or went.
 
-    The guards of a network's ports follow its port security: O(connections) to find them, and rare.
+    Without the rules, policies and forwards that name it: `references` knows those. The guards of a
+    network's ports follow its port security: O(connections) to find them, and rare.
     """
     if isinstance(each, Network):
         yield from (one for one in snapshot.connections.values() if one.network == each.name)
@@ -70,7 +78,7 @@ def is_guardable(port: Port) -> bool:
     A port that volt made is guarded by its connection. One with a name that cannot be quoted stays
     without, and only the check of the source address in `from-workload` holds it.
     """
-    return not port.made and _QUOTABLE.fullmatch(port.interface) is not None
+    return not port.made and QUOTABLE.fullmatch(port.interface) is not None
 
 
 def _network(network: Network) -> Iterator[Element]:
@@ -145,13 +153,3 @@ def _merged(ports: Iterable[HostPort]) -> list[HostPort]:
         elif port.last > last.last:
             merged[-1] = HostPort(port.protocol, last.first, port.last)
     return merged
-
-
-def quoted(interface: str) -> str:
-    """An interface name as nft takes it. Raises Invalid for one that it would misread."""
-    if _QUOTABLE.fullmatch(interface) is None:
-        raise Invalid(
-            f"interface name {interface!r} cannot be used in firewall rules",
-            "use letters, digits and . _ - only, 15 at most",
-        )
-    return f'"{interface}"'

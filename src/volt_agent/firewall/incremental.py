@@ -13,8 +13,12 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from ..model.firewall import Rule
 from ..model.snapshot import Change, Object, Snapshot
 from .compile import Fragment, dependents, fragment, sources
+from .generated import generated_chains, is_generated
+from .levels import Levels, LevelStep, footprint, levels_of
+from .references import Named, References, all_named
 from .ruleset import Delta, Element
 
 # Type and key: a connection and its port have equal keys.
@@ -22,10 +26,16 @@ ObjectId = tuple[str, str]
 
 
 class Step(Struct, frozen=True):
-    """What a change would do: the new `fragments` of the objects it touches, and the `delta`."""
+    """What a change would do: the new `fragments` of the objects it touches, and the `delta`.
+
+    `named` are the rules, policies and forwards that came, changed or went (then None), before and
+    after; `levels` those of rules.
+    """
 
     fragments: dict[ObjectId, Fragment]
     delta: Delta
+    named: tuple[tuple[Named | None, Named | None], ...]
+    levels: LevelStep
 
 
 class Compiled:
@@ -37,12 +47,25 @@ class Compiled:
     def __init__(self) -> None:
         self._fragments: dict[ObjectId, Fragment] = {}
         self._claims: dict[Element, int] = {}
+        self._named: dict[ObjectId, Named] = {}
+        self._references = References()
+        self._levels = Levels()
+        self._sizes: dict[str, int] = {}  # of the generated sets
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Compiled:
         """Compile everything: about 20 us for each connection."""
         compiled = cls()
-        compiled._replace({_identity(each): fragment(each, snapshot) for each in sources(snapshot)})
+        compiled._levels = levels_of(footprint(each, snapshot) for each in snapshot.rules.values())
+        for each in all_named(snapshot):
+            compiled._named[_identity(each)] = each
+            compiled._references.add(each)
+        compiled._replace(
+            {
+                _identity(each): fragment(each, snapshot, compiled._level(each, {}))
+                for each in sources(snapshot)
+            }
+        )
         return compiled
 
     def plan(self, snapshot: Snapshot, change: Change) -> Step:
@@ -50,24 +73,72 @@ class Compiled:
 
         Costs O(touched objects), and O(connections) if a network is among them.
         """
-        fragments = {}
-        for each in _affected(snapshot, change):
-            identity, found = _identity(each), snapshot.find(each)
-            after = fragment(found, snapshot) if found is not None else ()
+        affected = {_identity(each): each for each in self._affected(snapshot, change)}
+        levels = self._levels.plan(
+            {
+                each.name: footprint(snapshot.rules[each.name], snapshot)
+                if each.name in snapshot.rules
+                else None
+                for each in affected.values()
+                if isinstance(each, Rule)
+            }
+        )
+        for name in levels.levels:
+            rule = snapshot.rules[name]
+            affected[_identity(rule)] = rule
+        fragments, named = {}, []
+        for identity, each in affected.items():
+            found = snapshot.find(each)
+            after: Fragment = ()
+            if found is not None:
+                after = fragment(found, snapshot, self._level(found, levels.levels))
             if after != self._fragments.get(identity, ()):
                 fragments[identity] = after
-        return Step(fragments, self._delta(fragments))
+            if isinstance(each, Named):
+                assert found is None or isinstance(found, Named)
+                before = self._named.get(identity)
+                if found != before:
+                    named.append((before, found))
+        return Step(fragments, self._delta(fragments), tuple(named), levels)
 
     def adopt(self, step: Step) -> None:
         """Take a planned step for done."""
         self._replace(step.fragments)
+        self._levels.adopt(step.levels)
+        for before, after in step.named:
+            if before is not None:
+                self._references.discard(before)
+                self._named.pop(_identity(before), None)
+            if after is not None:
+                self._references.add(after)
+                self._named[_identity(after)] = after
 
     def elements(self) -> Iterator[Element]:
         """All elements, in no particular order."""
         return iter(self._claims)
 
+    def fragment_of(self, each: Object) -> Fragment:
+        """The elements of an object as compiled."""
+        return self._fragments.get(_identity(each), ())
+
+    def generated_sets(self) -> Iterator[str]:
+        """The names of the generated sets that have elements."""
+        return iter(self._sizes)
+
     def __repr__(self) -> str:
         return f"<Compiled [{len(self._fragments)} objects, {len(self._claims)} elements]>"
+
+    def _affected(self, snapshot: Snapshot, change: Change) -> Iterator[Object]:
+        for each in change.touched():
+            yield each
+            yield from dependents(each, snapshot)
+            yield from self._references.users_of(each)
+
+    def _level(self, each: Object, changed: Mapping[str, int]) -> int:
+        if not isinstance(each, Rule):
+            return 0
+        level = changed.get(each.name)
+        return self._levels[each.name] if level is None else level
 
     def _delta(self, fragments: Mapping[ObjectId, Fragment]) -> Delta:
         delete, add = [], []
@@ -77,7 +148,27 @@ class Compiled:
                 delete.append(element)
             elif change and not before:
                 add.append(element)
-        return Delta(tuple(sorted(delete)), tuple(sorted(add)))
+        return self._with_structure(tuple(sorted(delete)), tuple(sorted(add)))
+
+    def _with_structure(self, delete: Fragment, add: Fragment) -> Delta:
+        """With the generated sets and chains that come and go with these elements."""
+        sizes = dict.fromkeys((each.set for each in (*delete, *add) if is_generated(each.set)), 0)
+        if not sizes:
+            return Delta(delete, add)
+        for elements, sign in ((delete, -1), (add, 1)):
+            for each in elements:
+                if each.set in sizes:
+                    sizes[each.set] += sign
+        new = tuple(name for name in sizes if name not in self._sizes)
+        old = tuple(name for name, size in sizes.items() if not self._sizes.get(name, 0) + size)
+        if not new and not old:
+            return Delta(delete, add)
+        before = set(self._sizes)
+        chains = zip(
+            generated_chains(before), generated_chains((before | set(new)) - set(old)), strict=True
+        )
+        changed = tuple(after for was, after in chains if was != after)
+        return Delta(delete, add, new, old, changed)
 
     def _claim_changes(self, fragments: Mapping[ObjectId, Fragment]) -> dict[Element, int]:
         """How many more (or fewer) objects claim each element."""
@@ -91,15 +182,14 @@ class Compiled:
 
     def _replace(self, fragments: Mapping[ObjectId, Fragment]) -> None:
         for element, change in self._claim_changes(fragments).items():
-            _set_or_drop(self._claims, element, self._claims.get(element, 0) + change)
-        for identity, after in fragments.items():
-            _set_or_drop(self._fragments, identity, after)
-
-
-def _affected(snapshot: Snapshot, change: Change) -> Iterator[Object]:
-    for each in change.touched():
-        yield each
-        yield from dependents(each, snapshot)
+            before = self._claims.get(element, 0)
+            after = before + change
+            _set_or_drop(self._claims, element, after)
+            if bool(before) != bool(after) and is_generated(element.set):
+                size = self._sizes.get(element.set, 0) + (1 if after else -1)
+                _set_or_drop(self._sizes, element.set, size)
+        for identity, each in fragments.items():
+            _set_or_drop(self._fragments, identity, each)
 
 
 def _identity(each: Object) -> ObjectId:

@@ -21,6 +21,7 @@ _INET_COUNTERS = (
     Counter("gateway-from-outside", "from outside to a gateway address"),
     Counter("workload-from-outside", "from outside to a workload"),
     Counter("between-networks", "from one network to another"),
+    Counter("isolated", "from a workload to one that a policy isolates, allowed by none"),
     Counter("no-way-out", "out of a network without NAT"),
     Counter("foreign-source", "from a workload with an address of no subnet of its network"),
     Counter("loopback-from-workload", "from a workload to or from 127.0.0.0/8"),
@@ -43,6 +44,17 @@ _INET_SETS = (
     Set("settling", "nf_proto"),
     Set("host-ports", "inet_proto . inet_service", interval=True),
     Set("host-interfaces", "ifname"),
+    # Targets of allow policies: single addresses, and whole networks by their bridge.
+    Set("isolated", "ipv4_addr"),
+    Set("isolated-bridges", "ifname"),
+    # Port forwards: of all the host's addresses, of one, and whose targets may meet themselves.
+    Set("forwards", "inet_proto . inet_service", data="ipv4_addr . inet_service"),
+    Set(
+        "address-forwards",
+        "ipv4_addr . inet_proto . inet_service",
+        data="ipv4_addr . inet_service",
+    ),
+    Set("to-itself", "ipv4_addr . ipv4_addr"),
 )
 
 _VOLT_RAW = Chain(
@@ -76,6 +88,11 @@ _VOLT_INPUT = Chain(
         # Linux answers on any interface for each of its addresses (the weak host model, RFC 1122,
         # section 3.3.4.2), so gateways have to be closed to the outside explicitly.
         'iifname != "lo" ip daddr @gateways counter name gateway-from-outside drop',
+        # While it settles a packet of a connection that the host itself began counts as new.
+        "meta nfproto @settling accept",
+        # Rules are about what is not the host itself. ICMPv6 is left out: a rule for all protocols
+        # must not take neighbour discovery with it.
+        'iifname != "lo" meta l4proto != ipv6-icmp jump host-from-outside',
         "meta nfproto @host-denies goto in-host",
     ),
 )
@@ -94,7 +111,7 @@ _IN_WORKLOAD = Chain(
         # Replies to connections of the host that are older than the hooks. Without this a download
         # of which the host only receives would never be tracked.
         f"meta nfproto @settling {_MID_STREAM} accept",
-        # Firewall rules on traffic to the host: between here and the defaults.
+        "jump host-from-workload",
         "meta l4proto { tcp, udp } th dport 53 iifname . ip daddr @own-gateway accept",
         "icmp type echo-request iifname . ip daddr @own-gateway accept",
         "counter name host-from-workload drop",
@@ -127,7 +144,6 @@ _IN_HOST = Chain(
         "ip6 daddr fe80::/10 udp dport 546 accept",
         "icmp type echo-request meta nfproto @host-pings accept",
         "icmpv6 type echo-request meta nfproto @host-pings accept",
-        # Firewall rules on traffic from outside to the host: between here and the default.
         "counter name host-closed drop",
     ),
 )
@@ -157,15 +173,21 @@ _FROM_WORKLOAD = Chain(
         # somebody else attached has its guard.
         "iifname . ip saddr != @sources counter name foreign-source drop",
         f"meta nfproto != @settling {_MID_STREAM} counter name mid-stream drop",
-        # Firewall rules on traffic from workloads: between here and `decide`.
+        "jump rules-from-workload",
         "goto decide",
     ),
+)
+
+_POLICIES = (
+    "jump policies",
+    "ip daddr @isolated counter name isolated drop",
+    "oifname @isolated-bridges counter name isolated drop",
 )
 
 _DECIDE = Chain(
     "decide",
     rules=(
-        # Policies: ahead of the defaults.
+        *_POLICIES,
         "iifname . oifname @same-bridge accept",
         "oifname @bridges counter name between-networks drop",
         "iifname @nat-bridges accept",
@@ -173,14 +195,38 @@ _DECIDE = Chain(
     ),
 )
 
+# A firewall rule opens what the defaults deny, and nothing that policies do.
+_ACCEPTED = Chain("accepted", rules=(*_POLICIES, "accept"))
+
+# As if nothing listened there (RFC 9293, section 3.10.7.1; RFC 1122, section 4.1.3.1).
+_REFUSE = Chain(
+    "refuse",
+    rules=("meta l4proto tcp reject with tcp reset", "reject with icmpx port-unreachable"),
+)
+
+# Generated from the shapes of rules and policies that there are (`generated`).
+_GENERATED = (
+    Chain("policies"),
+    Chain("rules-from-workload"),
+    Chain("rules-from-outside"),
+    Chain("host-from-workload"),
+    Chain("host-from-outside"),
+)
+
 _TO_WORKLOAD = Chain(
     "to-workload",
     rules=(
         "meta nfproto ipv6 counter name ipv6 drop",
         "ct state invalid counter name untrackable drop",
-        # Firewall rules and port forwards (ct status dnat): ahead of the default.
+        "jump rules-from-outside",
+        "ct status dnat accept",
         "counter name workload-from-outside drop",
     ),
+)
+
+_FORWARDS = (
+    "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @address-forwards",
+    "fib daddr type local dnat ip to meta l4proto . th dport map @forwards",
 )
 
 _VOLT_NAT_PRE = Chain(
@@ -191,6 +237,19 @@ _VOLT_NAT_PRE = Chain(
         "dstnat - 5",
         "before the port forwards of others (-100): the first that translates a connection decides",
     ),
+    rules=_FORWARDS,
+)
+
+_VOLT_NAT_OUT = Chain(
+    "volt-nat-out",
+    hook=Hook(
+        "nat",
+        "output",
+        "-105",
+        "what the host itself begins passes no prerouting. The same priority as there, in a number "
+        "because nft knows its name in prerouting only",
+    ),
+    rules=_FORWARDS,
 )
 
 _VOLT_NAT_POST = Chain(
@@ -201,7 +260,13 @@ _VOLT_NAT_POST = Chain(
         "srcnat - 5",
         "before the masquerading of others (100), which would otherwise choose for volt's networks",
     ),
-    rules=("meta nfproto ipv4 iifname @nat-bridges oifname != @bridges masquerade",),
+    rules=(
+        # A workload that uses a forward to itself would else answer itself, past the translation.
+        "ct status dnat ip saddr . ip daddr @to-itself masquerade",
+        # 127.0.0.1 means another host to whom it is sent.
+        "ip saddr 127.0.0.0/8 oifname @bridges masquerade",
+        "meta nfproto ipv4 iifname @nat-bridges oifname != @bridges masquerade",
+    ),
 )
 
 INET = Table(
@@ -214,10 +279,14 @@ INET = Table(
         _IN_WORKLOAD,
         _IN_HOST,
         _VOLT_FORWARD,
+        _REFUSE,
+        *_GENERATED,
+        _ACCEPTED,
         _FROM_WORKLOAD,
         _DECIDE,
         _TO_WORKLOAD,
         _VOLT_NAT_PRE,
+        _VOLT_NAT_OUT,
         _VOLT_NAT_POST,
     ),
 )

@@ -10,23 +10,35 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 
-from .ruleset import TABLE_NAME, Chain, Delta, Element, Set, Table
+from .generated import generated_chains
+from .ruleset import TABLE_NAME, Chain, Delta, Element, Family, Set, Table
+from .shape import shape_of
 from .tables import FAMILY_OF_SET, TABLES
+
+# The table of generated sets and chains.
+_GENERATED: Family = "inet"
 
 
 def full(elements: Iterable[Element]) -> str:
     """Replaces both tables, whatever they hold; leaves every other table alone."""
     by_set = {name: list(group) for name, group in _grouped(elements)}
-    return "".join(_table(table, by_set) for table in TABLES)
+    chains = {each.name: each for each in generated_chains(by_set)}
+    return "".join(_table(table, by_set, chains) for table in TABLES)
 
 
 def delta(step: Delta) -> str:
-    """The text of one step: deletes, then adds elements."""
-    lines = [
-        f"{verb} element {FAMILY_OF_SET[name]} {TABLE_NAME} {name} {{ {_listed(group)} }}\n"
+    """The text of one step."""
+    lines = [f"add {_set_in_table(name)}" for name in step.new_sets]
+    lines += [
+        f"{verb} element {FAMILY_OF_SET.get(name, _GENERATED)} {TABLE_NAME} {name} "
+        f"{{ {_listed(group)} }}\n"
         for verb, elements in (("delete", step.delete), ("add", step.add))
         for name, group in _grouped(elements)
     ]
+    for chain in step.chains:
+        lines.append(f"flush chain {_GENERATED} {TABLE_NAME} {chain.name}\n")
+        lines += (f"add rule {_GENERATED} {TABLE_NAME} {chain.name} {r}\n" for r in chain.rules)
+    lines += (f"delete set {_GENERATED} {TABLE_NAME} {name}\n" for name in step.old_sets)
     return "".join(lines)
 
 
@@ -40,22 +52,35 @@ def _removed(table: Table) -> str:
     return f"add {name}\ndelete {name}\n"
 
 
-def _table(table: Table, elements: dict[str, list[Element]]) -> str:
+def _table(table: Table, elements: dict[str, list[Element]], generated: dict[str, Chain]) -> str:
     parts = [_removed(table), f"table {table.family} {TABLE_NAME} {{\n"]
     parts += (f"\tcounter {each.name} {{\n\t}}\n" for each in table.counters)
-    parts += (_set(each, elements.get(each.name, ())) for each in table.sets)
-    parts += (_chain(each) for each in table.chains)
+    sets = list(table.sets)
+    if table.family == _GENERATED:
+        sets += (shape.set() for name in elements if (shape := shape_of(name)) is not None)
+    parts += (_set(each, elements.get(each.name, ())) for each in sets)
+    parts += (_chain(generated.get(each.name, each)) for each in table.chains)
     parts.append("}\n")
     return "".join(parts)
 
 
 def _set(each: Set, elements: Iterable[Element]) -> str:
-    lines = [f"set {each.name} {{", f"\ttype {each.key}"]
+    kind, data = ("set", "") if each.data is None else ("map", f" : {each.data}")
+    lines = [f"{kind} {each.name} {{", f"\ttype {each.key}{data}"]
     if each.interval:
         lines.append("\tflags interval")
+    if each.counted:
+        lines.append("\tcounter")
     if elements:
         lines.append(f"\telements = {{ {_listed(elements)} }}")
     return _block(lines)
+
+
+def _set_in_table(name: str) -> str:
+    shape = shape_of(name)
+    assert shape is not None
+    each = shape.set()
+    return f"set {_GENERATED} {TABLE_NAME} {name} {{ type {each.key}\n counter\n}}\n"
 
 
 def _chain(chain: Chain) -> str:

@@ -1,8 +1,9 @@
 """The words of a ruleset, as values: tables with chains, sets and counters, and set elements.
 
-What never changes is declared (`tables`); what grows with networks and workloads are the elements
-of its sets. Hence two compiled rulesets differ in elements only, and their difference is
-one small transaction whatever the number of workloads.
+What never changes is declared (`tables`); what grows with networks, workloads, rules and policies
+are the elements of its sets. A set for each shape of rule (`shape`) and the chains that look them
+up come and go with the elements (`generated`). Hence the difference of two compiled rulesets is one
+small transaction whatever the number of workloads and rules.
 """
 
 from __future__ import annotations
@@ -40,11 +41,17 @@ class Chain(Struct, frozen=True):
 
 
 class Set(Struct, frozen=True):
-    """A set of keys of type `key`; `interval`: keys may be ranges."""
+    """A set of keys of type `key`; `interval`: keys may be ranges.
+
+    With `data` it is a map to values of that type, and its elements read `key : value`. `counted`:
+    each element counts the packets that were found by it.
+    """
 
     name: str
     key: str
     interval: bool = False
+    data: str | None = None
+    counted: bool = False
 
 
 class Counter(Struct, frozen=True):
@@ -71,10 +78,17 @@ class Element(Struct, frozen=True, order=True):
 
 
 class Delta(Struct, frozen=True):
-    """The step between two rulesets: first `delete`, then `add`, in one transaction."""
+    """The step between two rulesets, in one transaction.
+
+    New sets (by name), elements to `delete`, then those to `add`, `chains` in their new form, and
+    last the sets that nothing looks at any more.
+    """
 
     delete: tuple[Element, ...] = ()
     add: tuple[Element, ...] = ()
+    new_sets: tuple[str, ...] = ()
+    old_sets: tuple[str, ...] = ()
+    chains: tuple[Chain, ...] = ()
 
     @property
     def is_empty(self) -> bool:

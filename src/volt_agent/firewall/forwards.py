@@ -1,0 +1,27 @@
+"""From a port forward to its elements: what is behind each port of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..model.firewall import Forward
+from ..model.snapshot import Snapshot
+from .ruleset import Element
+
+
+def forward_elements(forward: Forward, snapshot: Snapshot) -> Iterator[Element]:
+    """Nothing while the target is on no network.
+
+    A stopped target keeps its forwards: they follow from what is wanted, as everything here, so
+    that a restart of the agent, which for a moment knows of nobody who runs, closes no port.
+    """
+    addresses = snapshot.addresses_of(forward.target)
+    if not addresses:
+        return
+    address = addresses[0]
+    yield Element("to-itself", f"{address} . {address}")
+    offset = forward.target_port - forward.ports.first
+    where = "forwards" if forward.host_ip is None else "address-forwards"
+    prefix = "" if forward.host_ip is None else f"{forward.host_ip} . "
+    for port in range(forward.ports.first, forward.ports.last + 1):
+        yield Element(where, f"{prefix}{forward.protocol} . {port} : {address} . {port + offset}")

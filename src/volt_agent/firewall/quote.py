@@ -1,0 +1,22 @@
+"""Names that nft takes literally."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import Invalid
+
+# What nft takes literally between double quotes. The kernel allows more in an interface name
+# (dev_valid_name() in net/core/dev.c): of that, `"` ends the string, a final `*` makes it a
+# wildcard, a backslash may escape what follows, and other than ASCII is not worth a risk.
+QUOTABLE = re.compile(r"[!#-)+-.0-9;-\[\]-~]{1,15}")
+
+
+def quoted(interface: str) -> str:
+    """An interface name as nft takes it. Raises Invalid for one that it would misread."""
+    if QUOTABLE.fullmatch(interface) is None:
+        raise Invalid(
+            f"interface name {interface!r} cannot be used in firewall rules",
+            "use letters, digits and . _ - only, 15 at most",
+        )
+    return f'"{interface}"'
