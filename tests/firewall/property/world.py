@@ -127,6 +127,8 @@ class World:
             namespace = self.path(place.workload)
             yield f"link add {place.port} type veth peer {place.inside} netns {namespace}"
             yield f"link set {place.port} master {bridge} up"
+            # A frame may go back to the port it came from: a workload uses its own forward.
+            yield f"link set {place.port} type bridge_slave hairpin on"
             yield f"neighbour replace {place.address} lladdr {place.mac} dev {bridge} nud permanent"
 
 
