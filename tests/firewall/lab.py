@@ -2,13 +2,13 @@
 
 Nothing has a name on the machine, so nothing can be left behind::
 
-    outside 192.0.2.2 --- eth0 192.0.2.1 [host] --- volt0         10.0.0.0/24   web, app; guest
+    outside 192.0.2.2 --- eth0 192.0.2.1 [host] --- volt0         10.0.0.0/24   web, app, db; guest
                                                 --- volt-backend  10.30.0.0/24  cache
                                                 --- volt-internal 10.50.0.0/24  iso (no NAT)
                                                 --- other0        172.31.0.0/24 other (foreign)
 
 The outside host routes all of these through the host: what it cannot reach, the firewall denies.
-`guest` is a port of volt0 that volt did not make.
+`guest` is a port of volt0 that volt did not make; `db` is wired, and not in SNAPSHOT.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ NETWORKS = (
 )
 WEB = connection("default", "web", "10.0.0.5")
 APP = connection("default", "app", "10.0.0.6")
+DB = connection("default", "db", "10.0.0.10")
 CACHE = connection("backend", "cache", "10.30.0.5")
 ISO = connection("internal", "iso", "10.50.0.5")
 GUEST = Port("default", "guest", "vb-guest", ifindex=1, up=True, made=False)
@@ -129,6 +130,12 @@ class Lab:
         self.snapshot = self.snapshot.apply(change)
         return self.run(self.firewall.apply(self.snapshot, change))
 
+    def remove(self, *gone: Object) -> float:
+        """Apply a change that deletes these objects."""
+        change = Change(delete=gone)
+        self.snapshot = self.snapshot.apply(change)
+        return self.run(self.firewall.apply(self.snapshot, change))
+
     def drops(self) -> dict[str, int]:
         """Packets dropped by default, by the counter's name."""
         return {each.name: each.packets for each in self.run(self.firewall.counters())}
@@ -139,17 +146,18 @@ class Lab:
             await self.nft.listing("inet", "volt")
 
     def _build(self) -> None:
-        for name in ("host", "outside", "web", "app", "cache", "iso", "guest", "other"):
+        for name in ("host", "outside", "web", "app", "db", "cache", "iso", "guest", "other"):
             self._handles[name] = new_namespace()
         self.sh("host", "ip", "-batch", "-", given=self._host_links())
         self.sh("host", "sysctl", "-qw", "net.ipv4.ip_forward=1", *_NO_GLOBAL_HOOK)
-        self.sh("host", "sysctl", "-qw", "net.ipv4.conf.volt0.route_localnet=1")
+        localnet = (f"net.ipv4.conf.{net.bridge}.route_localnet=1" for net in NETWORKS)
+        self.sh("host", "sysctl", "-qw", *localnet)
         outside = "\n".join(
             f"route add {net} via 192.0.2.1" for net in ("10.0.0.0/8", _OTHER.subnet)
         )
         up = _UP.format("192.0.2.2/24", "2001:db8::2/64")
         self.sh("outside", "ip", "-batch", "-", given=up + outside)
-        for each in (WEB, APP, CACHE, ISO, _OTHER_PORT):
+        for each in (WEB, APP, DB, CACHE, ISO, _OTHER_PORT):
             self._inside(each.workload, str(each.address), each.mac)
         self._inside("guest", GUEST_ADDRESS, mac_of(GUEST_ADDRESS))
 
@@ -175,7 +183,7 @@ class Lab:
             lines += [f"link set {net.bridge} up"]
         lines += ["address add 2001:db8:1::1/64 dev volt0 nodad"]
         of = {net.name: net.bridge for net in (*NETWORKS, _OTHER)}
-        for each in (WEB, APP, CACHE, ISO, _OTHER_PORT):
+        for each in (WEB, APP, DB, CACHE, ISO, _OTHER_PORT):
             lines += self._port(each.interface, each.workload, of[each.network])
         lines += self._port(GUEST.interface, "guest", "volt0")
         return "\n".join(lines)
@@ -184,6 +192,7 @@ class Lab:
         return [
             f"link add {interface} type veth peer eth0 netns {self.path(workload)}",
             f"link set {interface} master {bridge} up",
+            f"link set {interface} type bridge_slave hairpin on",
         ]
 
 
