@@ -19,7 +19,9 @@ def forward_elements(forward: Forward, snapshot: Snapshot) -> Iterator[Element]:
     if not addresses:
         return
     address = addresses[0]
-    yield Element("to-itself", f"{address} . {address}")
+    # From any of its addresses: a packet with a source of its own is none that it would take.
+    for each in addresses:
+        yield Element("to-itself", f"{each} . {address}")
     offset = forward.target_port - forward.ports.first
     where = "forwards" if forward.host_ip is None else "address-forwards"
     prefix = "" if forward.host_ip is None else f"{forward.host_ip} . "

@@ -19,6 +19,7 @@ from .link_messages import (
     get_link,
     peer_index,
     set_link,
+    set_port,
 )
 from .namespaces import entered
 from .netlink_socket import NetlinkSocket
@@ -94,7 +95,7 @@ def add_veth_pair(socket: NetlinkSocket, op: AddVeth) -> None:
         socket.request(set_link(op.name, mtu=op.mtu, mac=op.mac, master=master))
     finally:
         os.close(namespace)
-    socket.request(set_link(op.name, alias=op.alias))
+    socket.request(set_port(op.name, op.alias))
     _calm(socket, op.name)
 
 
@@ -136,6 +137,7 @@ def add_tap(socket: NetlinkSocket, op: AddTap) -> None:
             socket.request(settings)
     else:
         socket.request(settings)
+    socket.request(set_port(op.name, op.alias))
     _calm(socket, op.name)
 
 

@@ -36,7 +36,8 @@ _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
 _ADDRESS, _NAME, _MTU, _PEER, _MASTER, _WIRELESS = 1, 3, 4, 5, 10, 11  # IFLA_*
 _INFO, _ALIAS, _FAMILIES, _GROUP, _NAMESPACE, _MASK = 18, 20, 26, 27, 28, 29
 _PEER_NAMESPACE_ID, _PROPERTIES, _ALTNAME = 37, 52, 53
-_INFO_KIND, _INFO_DATA = 1, 2
+_INFO_KIND, _INFO_DATA, _INFO_PORT_KIND, _INFO_PORT_DATA = 1, 2, 4, 5
+_PORT_HAIRPIN = 4  # IFLA_BRPORT_MODE
 _VETH_PEER = 1
 _NF_CALL_IPTABLES, _NF_CALL_IP6TABLES = 36, 37  # IFLA_BR_*
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS: they are a fifth of a link message
@@ -114,6 +115,19 @@ def set_link(
     if families:
         parts.append(nested(_FAMILIES, families))
     return Request(SET_LINK, 0, b"".join(parts))
+
+
+def set_port(name: str, alias: str) -> Request:
+    """RTM_NEWLINK of a link that is there: its alias, and a frame may leave by the port it came in.
+
+    A workload that uses a forward to itself needs that: when the host's neighbour entry is ready to
+    use, br_netfilter sends the translated frame straight on over the bridge, which otherwise drops
+    it (br_nf_pre_routing_finish_bridge() in net/bridge/br_netfilter_hooks.c).
+    """
+    port = attribute(_PORT_HAIRPIN, b"\x01")
+    info = nested(_INFO, attribute(_INFO_PORT_KIND, b"bridge\0"), nested(_INFO_PORT_DATA, port))
+    body = _ANY_LINK + text(_NAME, name) + attribute(_ALIAS, alias.encode()) + info
+    return Request(NEW_LINK, 0, body)
 
 
 def delete_link(name: str) -> Request:
