@@ -28,6 +28,7 @@ _DEFAULT_DROPS: Mapping[str, _Default] = {
     "host-from-workload": _Default("workloads", "host", INPUT),
     "gateway-from-outside": _Default("outside", "gateways", INPUT),
     "host-closed": _Default("outside", "host", INPUT),
+    "isolated": _Default("workloads", "isolated-workloads", FORWARD),
     "between-networks": _Default("networks", "other-networks", FORWARD),
     "workload-from-outside": _Default("outside", "workloads", FORWARD),
     "no-way-out": _Default("internal-networks", "outside", FORWARD),
