@@ -233,4 +233,5 @@ def test_reject_answers_at_once(outcomes: dict[Case, Outcome]) -> None:
 
 def test_lab_is_what_the_cases_say() -> None:
     """The addresses above are those of the lab."""
-    assert str(lab.WEB.address) == WEB and str(lab.DB.address) == DB_
+    assert str(lab.WEB.address) == WEB
+    assert str(lab.DB.address) == DB_

@@ -18,6 +18,7 @@ from ..model.snapshot import Change, Snapshot
 from ..model.workload import Port
 from . import render
 from .compile import is_guardable
+from .hits import Hits, hits
 from .incremental import Compiled, Step
 from .ruleset import TABLE_NAME, DropCount
 from .tables import COUNTERS, TABLES
@@ -114,6 +115,12 @@ class Firewall:
             for name, (counter, family) in COUNTERS.items()
             if name in found
         )
+
+    async def hits(self, snapshot: Snapshot) -> Hits:
+        """What the rules and policies of `snapshot` have matched, by name."""
+        compiled = self._compiled
+        counts = await self._nft.element_counts(TABLE_NAME, list(compiled.generated_sets()))
+        return await asyncio.to_thread(hits, snapshot, compiled.fragment_of, counts)
 
     async def _start(self, snapshot: Snapshot) -> Started:
         settled = await asyncio.to_thread(Compiled.of, _with_settling(snapshot, False))

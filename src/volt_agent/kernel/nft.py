@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import KernelRefused
+from .netlink_socket import NetlinkSocket
+from .nft_elements import NETFILTER, read_counts
 from .nft_listing import Counted, counted, normalised
 
 T = TypeVar("T")
@@ -72,6 +74,23 @@ class Nft:
     async def counters(self, family: str, table: str) -> dict[str, Counted]:
         """The named counters of a table; empty if there is no such table."""
         return await self._call(lambda context: context.counters(family, table))
+
+    async def element_counts(
+        self, table: str, sets: Sequence[str]
+    ) -> dict[str, dict[bytes, Counted]]:
+        """What the elements of each of these sets of an inet table have counted, by key.
+
+        Transactions pass in between: only the socket is made in the thread of this `Nft`.
+        """
+        netlink = await self._call(lambda _context: NetlinkSocket(NETFILTER))
+        try:
+            return await asyncio.to_thread(
+                lambda: {name: read_counts(netlink, table, name) for name in sets}
+            )
+        except OSError as error:
+            raise KernelRefused(f"nftables counters: {error.strerror}", error.errno or 0) from error
+        finally:
+            netlink.close()
 
     async def close(self) -> None:
         """Wait for what is under way and end the thread."""
