@@ -80,6 +80,7 @@ class FakeKernel:
             replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, altnames=altnames, netfilter=True)
         )
         space.settings[f"net/ipv4/conf/{op.name}/rp_filter"] = "1"
+        space.settings[f"net/ipv4/conf/{op.name}/route_localnet"] = "1"
         space.settings[f"net/ipv4/conf/{op.name}/send_redirects"] = "0"
         space.settings[f"net/ipv6/conf/{op.name}/disable_ipv6"] = "1"
 

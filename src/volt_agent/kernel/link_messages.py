@@ -41,15 +41,18 @@ _PORT_HAIRPIN = 4  # IFLA_BRPORT_MODE
 _VETH_PEER = 1
 _NF_CALL_IPTABLES, _NF_CALL_IP6TABLES = 36, 37  # IFLA_BR_*
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS: they are a fifth of a link message
-_INET_CONF, _SEND_REDIRECTS, _RP_FILTER = 1, 6, 8  # IPV4_DEVCONF_* in linux/ip.h
+_INET_CONF = 1  # IFLA_INET_CONF
+_SEND_REDIRECTS, _RP_FILTER, _ROUTE_LOCALNET = 6, 8, 26  # IPV4_DEVCONF_* in linux/ip.h
 _GENERATION_MODE, _GENERATE_NONE = 8, b"\x01"  # IFLA_INET6_ADDR_GEN_MODE
 
 # No IPv6 link-local address and no router solicitations: half of the time that a fresh port takes
 # to come up, and volt drops workloads' IPv6. Cheaper than disable_ipv6, and needs no /proc/sys.
 CALM = nested(AF_INET6, attribute(_GENERATION_MODE, _GENERATE_NONE))
 # A gateway drops spoofed sources (RFC 3704, strict) and never tells workloads of shorter ways:
-# policies may forbid them.
-GATEWAY = nested(AF_INET, nested(_INET_CONF, number(_RP_FILTER, 1), number(_SEND_REDIRECTS, 0)))
+# policies may forbid them. Forwards of 127.0.0.1 send packets with that source into the bridge; the
+# chain volt-raw, which is loaded before a bridge is made, stops those that come out of it.
+_SETTINGS = (number(_RP_FILTER, 1), number(_SEND_REDIRECTS, 0), number(_ROUTE_LOCALNET, 1))
+GATEWAY = nested(AF_INET, nested(_INET_CONF, *_SETTINGS))
 _ANY_LINK = _LINK.pack(AF_UNSPEC, 0, 0, 0, 0)
 
 
