@@ -401,7 +401,9 @@ class Agent:
             ).handlers(),
             **FirewallHandlers(self._registry, self._firewall, self._bus).handlers(),
             **PortHandlers(self._registry, self._bus).handlers(),
-            **PolicyHandlers(self._registry, self._edge, self._bus, lambda: True).handlers(),
+            **PolicyHandlers(
+                self._registry, self._edge, self._firewall, self._bus, lambda: True
+            ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
             **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
             **AgentHandlers(self._reload, self._reset_everything).handlers(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from ...bus import Bus
 from ...errors import VoltError
 from ...events import RuleAdded, RuleDeleted, RulesConfirmed
 from ...firewall.plane import Firewall
+from ...firewall.ruleset import DropCount
 from ...kernel.nft_listing import Counted
 from ...model.firewall import Rule
 from ...model.ports import show_ports
@@ -58,7 +59,7 @@ class FirewallHandlers:
         changed = not commit.change.is_empty
         if changed:
             self._bus.publish(RuleAdded(rule=rule.name, chain=chain_of(rule)))
-        count = Counted(0, 0) if changed else (await self._counts()).get(rule.name)
+        count = Counted(0, 0) if changed else (await self._counts(commit.new)).get(rule.name)
         return messages.AddedRule(
             changed=changed,
             unconfirmed=unconfirmed_view(commit.new, time.time()),
@@ -78,7 +79,8 @@ class FirewallHandlers:
         return self._deleted(await self._change(flush_rules, "all rules deleted", params.confirm))
 
     async def list(self, params: Nothing) -> list[messages.Rule]:
-        snapshot, counts = self._registry.snapshot, await self._counts()
+        snapshot = self._registry.snapshot
+        counts = await self._counts(snapshot)
         rules = in_order(snapshot.rules.values())
         return [
             *(_rule_view(each, counts.get(each.name)) for each in rules),
@@ -111,11 +113,14 @@ class FirewallHandlers:
             unconfirmed=unconfirmed_view(commit.new, time.time()),
         )
 
-    async def _counts(self) -> dict[str, Counted]:
+    async def _counts(self, snapshot: Snapshot) -> Mapping[str, Counted]:
         """By rule name; none while the tables are gone."""
-        return {}
+        try:
+            return (await self._firewall.hits(snapshot)).rules
+        except VoltError:
+            return {}
 
-    async def _drops(self) -> dict[str, Any]:
+    async def _drops(self) -> dict[str, DropCount]:
         try:
             return {each.name: each for each in await self._firewall.counters()}
         except VoltError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Any, Literal
 
 from ...bus import Bus
-from ...errors import Refused
+from ...errors import Refused, VoltError
 from ...events import PolicyCreated, PolicyDeleted
+from ...firewall.plane import Firewall
 from ...firewall.verdict import Packet, Verdict, decide
 from ...kernel.attempt import attempt
 from ...kernel.edge import Edge
@@ -34,10 +35,12 @@ class PolicyHandlers:
         self,
         registry: Registry,
         edge: Edge,
+        firewall: Firewall,
         bus: Bus,
         enforces_within_bridge: Callable[[], bool],
     ) -> None:
-        self._registry, self._edge, self._bus = registry, edge, bus
+        self._registry, self._edge = registry, edge
+        self._firewall, self._bus = firewall, bus
         self._enforces = enforces_within_bridge
         self._visitor = Worker("volt-attempts")
 
@@ -66,7 +69,7 @@ class PolicyHandlers:
         changed = not commit.change.is_empty
         if changed:
             self._bus.publish(PolicyCreated(policy=policy.name))
-        count = Counted(0, 0) if changed else (await self._counts()).get(policy.name)
+        count = Counted(0, 0) if changed else (await self._counts(commit.new)).get(policy.name)
         return messages.CreatedPolicy(changed=changed, **_fields(_policy_view(policy, count)))
 
     async def delete(self, params: messages.PolicyName) -> messages.DeletedPolicy:
@@ -75,11 +78,11 @@ class PolicyHandlers:
         return messages.DeletedPolicy(name=params.name)
 
     async def list(self, params: Nothing) -> list[messages.Policy]:
-        policies = self._registry.snapshot.policies.values()
-        counts = await self._counts()
+        snapshot = self._registry.snapshot
+        counts = await self._counts(snapshot)
         return [
             _policy_view(each, counts.get(each.name))
-            for each in sorted(policies, key=lambda one: one.sequence)
+            for each in sorted(snapshot.policies.values(), key=lambda one: one.sequence)
         ]
 
     async def ask(self, params: messages.AskPolicy) -> messages.PolicyAnswer:
@@ -127,9 +130,12 @@ class PolicyHandlers:
         ]
         return tuple(each for each in found if each not in gateways and not each.is_loopback)
 
-    async def _counts(self) -> dict[str, Counted]:
+    async def _counts(self, snapshot: Snapshot) -> Mapping[str, Counted]:
         """By policy name; none while the tables are gone."""
-        return {}
+        try:
+            return (await self._firewall.hits(snapshot)).policies
+        except VoltError:
+            return {}
 
 
 def _namespace(snapshot: Snapshot, source: str) -> str | None:
