@@ -1,6 +1,6 @@
 """volt: the host networking agent, and `volt`, its command line.
 
-Eight words, each with one meaning in the code, the RPC, the command line and the documents:
+Eleven words, each with one meaning in the code, the RPC, the command line and the documents:
 
 * **Event**: something that happened, frozen (`events`). Observations come from `kernel` and
   `runtimes`; outcomes come from the registry and the planes.
@@ -11,6 +11,8 @@ Eight words, each with one meaning in the code, the RPC, the command line and th
 * **Store**: what users asked for, on disk (`store`).
 * **Edge**: the only way to the Linux kernel (`kernel`), with a fake that refuses what it refuses.
 * **Ruleset**: what the snapshot compiles to in nftables (`firewall`).
+* **Rule**, **Policy**, **Forward**: who may reach whom, and by which port of the host
+  (`model.firewall`). `rules` decides about the requests, `firewall` about the packets.
 * **Route**: from a host name and a path to backends (`ingress`, still to come).
 
 Who talks to whom::

@@ -14,6 +14,7 @@ What the rest of volt sees:
 `host`       who listens on the host's ports, where sshd does, whether br_netfilter is there
 `namespaces` enters network namespaces for a moment; is this path one?
 `nft`        nftables transactions through libnftables, in a thread of their own
+`attempt`    tries a connection from inside a namespace
 `tamper`     notices foreign changes of volt's tables (NFNLGRP_NFTABLES)
 
 How operations are carried out, in a worker thread:
