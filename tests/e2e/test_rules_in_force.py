@@ -105,8 +105,8 @@ def test_a_rule_opens_the_host(site: Host) -> None:
         dest="host",
         port=9000,
         action="accept",
-        confirm="3s",
+        confirm="6s",
     )
     assert open_ways(site, way) == [way]
-    wait_until(lambda: site.events("rules.rolled-back"), "it is rolled back", 10)
+    wait_until(lambda: site.events("rules.rolled-back"), "it is rolled back", 20)
     assert open_ways(site, way) == []
