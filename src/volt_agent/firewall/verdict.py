@@ -20,7 +20,7 @@ from ..model.ports import Ports
 from ..model.snapshot import Snapshot
 
 Origin = Literal["workload", "host", "outside"]
-Service = Literal["tcp", "udp", "icmp"]
+Service = Literal["tcp", "udp", "icmp", "other"]
 
 _LOOPBACK = IPv4Network("127.0.0.0/8")
 _DNS = 53
@@ -31,9 +31,10 @@ class Packet(Struct, frozen=True):
     """The first packet of a connection, before a forward translates it.
 
     `origin` is where it comes from: one of volt's bridges, the host itself, anywhere else. An icmp
-    packet is an echo request. `is_local` says that `destination` is an address of the host; those
-    of 127.0.0.0/8 and the gateways are known to be without it. `bridge_network` is the network a
-    workload speaks on, where its source address does not tell (port security off).
+    packet is an echo request; "other" is any protocol else. `is_local` says that `destination` is
+    an address of the host; those of 127.0.0.0/8 and the gateways are known to be without it.
+    `bridge_network` is the network a workload speaks on, where its source address does not tell
+    (port security off).
     """
 
     origin: Origin
@@ -72,7 +73,7 @@ def decide(snapshot: Snapshot, packet: Packet) -> Verdict:
 
 def forward_of(snapshot: Snapshot, packet: Packet) -> Forward | None:
     """The forward that translates `packet`; one of a single address comes before one of all."""
-    if not _is_for_host(snapshot, packet) or packet.protocol == "icmp":
+    if not _is_for_host(snapshot, packet) or packet.protocol not in ("tcp", "udp"):
         return None
     fitting = [
         each
@@ -125,7 +126,8 @@ def _to_host(snapshot: Snapshot, packet: Packet) -> Verdict:
 
 def _workload_to_host(snapshot: Snapshot, packet: Packet) -> Verdict:
     is_own = _gateway_network(snapshot, packet) == _network_of(snapshot, packet)
-    if is_own and (packet.protocol == "icmp" or packet.port == _DNS):
+    is_dns = packet.protocol in ("tcp", "udp") and packet.port == _DNS
+    if is_own and (packet.protocol == "icmp" or is_dns):
         return _say(packet, True, "default", "DNS and ping of the own gateway", to_host=True)
     if is_own and (packet.protocol, packet.port) == ("udp", _DHCP):
         return _say(packet, True, "default", "DHCP", to_host=True)

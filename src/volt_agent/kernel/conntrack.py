@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 
 from msgspec import Struct
@@ -26,7 +26,7 @@ _GENERIC = bytes((socket.AF_INET, 0, 0, 0))  # struct nfgenmsg: family, version,
 _ORIGINAL, _REPLY, _ID, _ZONE = 1, 2, 12, 18  # CTA_*
 _TUPLE_ADDRESSES, _TUPLE_PROTOCOL = 1, 2  # CTA_TUPLE_*
 _SOURCE, _DESTINATION = 1, 2  # CTA_IP_V4_*
-_PROTOCOL_NUMBER, _DESTINATION_PORT = 1, 3  # CTA_PROTO_*
+_PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3  # CTA_PROTO_*
 _PORT = struct.Struct(">H")
 _WITH_PORTS = (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 
@@ -39,7 +39,8 @@ _BATCH = 64
 class Tracked(Struct, frozen=True):
     """What matters of a tracked connection: its original direction, and who answers it.
 
-    `reply_source` differs from `destination` where the destination was translated.
+    `reply_source` and `reply_port` differ from `destination` and `destination_port` where those
+    were translated.
     """
 
     source: IPv4Address
@@ -47,6 +48,7 @@ class Tracked(Struct, frozen=True):
     protocol: int
     destination_port: int | None
     reply_source: IPv4Address
+    reply_port: int | None = None
 
 
 def matches(flow: Flow, tracked: Tracked) -> bool:
@@ -61,14 +63,19 @@ def matches(flow: Flow, tracked: Tracked) -> bool:
     )
 
 
-def forget(flows: Sequence[Flow]) -> int:
+def forget(flows: Sequence[Flow], spare: Callable[[Tracked], bool] | None = None) -> int:
     """Delete what any of `flows` means, in the calling thread's namespace. Raises OSError.
+
+    What `spare` says True of stays.
 
     Returns how many connections were there and are gone.
     """
     with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
         doomed = [
-            removal for question in _questions(flows) for removal in _find(netlink, question, flows)
+            removal
+            for question in _questions(flows)
+            for tracked, removal in _find(netlink, question, flows)
+            if spare is None or not spare(tracked)
         ]
         batches = (doomed[at : at + _BATCH] for at in range(0, len(doomed), _BATCH))
         return sum(netlink.request_all(batch) for batch in batches)
@@ -84,19 +91,30 @@ def decode(body: bytes) -> tuple[Tracked, Request]:
     source, destination = _ends(original)
     answering, _asking = _ends(reply)
     protocol = attributes(attributes(original).get(_TUPLE_PROTOCOL, b""))
-    number, port = protocol.get(_PROTOCOL_NUMBER, b"\0"), protocol.get(_DESTINATION_PORT)
-    if not number or (port is not None and len(port) < 2):
+    answered = attributes(attributes(reply).get(_TUPLE_PROTOCOL, b""))
+    number = protocol.get(_PROTOCOL_NUMBER, b"\0")
+    if not number:
         raise Malformed("a connection without a protocol")
     tracked = Tracked(
         source=source,
         destination=destination,
         protocol=number[0],
-        destination_port=None if port is None else _PORT.unpack_from(port)[0],
+        destination_port=_port(protocol.get(_DESTINATION_PORT)),
         reply_source=answering,
+        reply_port=_port(answered.get(_SOURCE_PORT)),
     )
     name = attribute(_ORIGINAL | NESTED, original)
     name += b"".join(attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found)
     return tracked, Request(_DELETE, 0, _GENERIC + name)
+
+
+def _port(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if len(value) < 2:
+        raise Malformed(f"a port of {len(value)} bytes")
+    port: int = _PORT.unpack_from(value)[0]
+    return port
 
 
 def _ends(direction: bytes) -> tuple[IPv4Address, IPv4Address]:
@@ -107,14 +125,16 @@ def _ends(direction: bytes) -> tuple[IPv4Address, IPv4Address]:
     return IPv4Address(source), IPv4Address(destination)
 
 
-def _find(netlink: NetlinkSocket, question: bytes, flows: Sequence[Flow]) -> Iterator[Request]:
+def _find(
+    netlink: NetlinkSocket, question: bytes, flows: Sequence[Flow]
+) -> Iterator[tuple[Tracked, Request]]:
     needles = _needles(flows)
     for answer in netlink.each_of_dump(Request(_GET, 0, question)):
         if needles and not any(needle in answer.body for needle in needles):
             continue
         tracked, removal = decode(answer.body)
         if any(matches(flow, tracked) for flow in flows):
-            yield removal
+            yield tracked, removal
 
 
 def _needles(flows: Sequence[Flow]) -> list[bytes]:

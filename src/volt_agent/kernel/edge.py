@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from .ops import Op
 from .state import Inside, Mirror, Route
+
+if TYPE_CHECKING:
+    from .conntrack import Tracked
+
+    Spare = Callable[[Tracked], bool]
 
 
 class Flow(Struct, frozen=True):
@@ -53,5 +58,6 @@ class Edge(Protocol):
     async def read_sysctl(self, key: str) -> str | None:
         """The value of a sysctl, stripped; None if there is no such key."""
 
-    async def forget_flows(self, flows: Sequence[Flow]) -> int:
-        """Delete the tracked connections that match any of `flows`; returns how many."""
+    async def forget_flows(self, flows: Sequence[Flow], spare: Spare | None = None) -> int:
+        """Delete the tracked connections that match any of `flows`, but not those of which `spare`
+        (called in the worker thread) says True; returns how many."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -80,9 +80,15 @@ class FakeEdge:
         except OSError as error:
             raise translate(f"cannot read {key}", error) from error
 
-    async def forget_flows(self, flows: Sequence[Flow]) -> int:
+    async def forget_flows(
+        self, flows: Sequence[Flow], spare: Callable[[Tracked], bool] | None = None
+    ) -> int:
         await asyncio.sleep(0)
-        kept = [each for each in self.flows if not any(matches(flow, each) for flow in flows)]
+        kept = [
+            each
+            for each in self.flows
+            if not any(matches(flow, each) for flow in flows) or (spare is not None and spare(each))
+        ]
         gone = len(self.flows) - len(kept)
         self.flows = kept
         return gone

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..bus import Bus
 from . import sysctl
 from .actions import carry_out
-from .conntrack import forget
+from .conntrack import Tracked, forget
 from .edge import Flow
 from .inside_watch import InsideWatch
 from .looking import host_routes, look_inside, name_routes
@@ -82,11 +82,13 @@ class LinuxEdge:
         except OSError as error:
             raise translate(f"cannot read {key}", error) from error
 
-    async def forget_flows(self, flows: Sequence[Flow]) -> int:
+    async def forget_flows(
+        self, flows: Sequence[Flow], spare: Callable[[Tracked], bool] | None = None
+    ) -> int:
         """As in `Edge`. One walk through the table, whatever the number of `flows`."""
         if not flows:
             return 0
         try:
-            return await self._broom.run(partial(forget, flows))
+            return await self._broom.run(partial(forget, flows, spare))
         except OSError as error:
             raise translate("cannot forget connections", error) from error

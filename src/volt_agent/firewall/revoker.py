@@ -1,0 +1,75 @@
+"""The task that cuts what a change no longer allows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import cached_property
+from ipaddress import IPv4Address
+
+from ..errors import VoltError
+from ..kernel.conntrack import Tracked
+from ..kernel.edge import Edge, Flow
+from ..model.snapshot import Change, Snapshot
+from .revoke import Survivors, revoked
+
+log = logging.getLogger(__name__)
+
+
+class Revoker:
+    """A follower of the registry: the ruleset has the change already when it is told.
+
+    Commits that come while one is dealt with are dealt with together, by the newest snapshot.
+    """
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._flows: dict[Flow, None] = {}
+        self._snapshot = Snapshot()
+        self._waiting = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
+        flows = revoked(old, new, change)
+        if flows:
+            self._flows.update(dict.fromkeys(flows))
+            self._snapshot = new
+            self._idle.clear()
+            self._waiting.set()
+
+    async def settled(self) -> None:
+        """Return once everything that was revoked before this call has been cut."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            flows, self._flows = list(self._flows), {}
+            try:
+                gone = await self._edge.forget_flows(flows, self._survivors().spare)
+                if gone:
+                    log.info("%d connections cut that are no longer allowed", gone)
+            except VoltError as error:
+                log.error("connections that are no longer allowed cannot be cut: %s", error)
+            if not self._flows:
+                self._idle.set()
+
+    def _survivors(self) -> _Lazily:
+        local = [address.ip for group in self._edge.mirror.addresses.values() for address in group]
+        return _Lazily(self._snapshot, local)
+
+
+class _Lazily:
+    """Survivors, made in the worker thread, and only if there is a connection to judge."""
+
+    def __init__(self, snapshot: Snapshot, local: list[IPv4Address]) -> None:
+        self._snapshot, self._local = snapshot, local
+
+    @cached_property
+    def _survivors(self) -> Survivors:
+        return Survivors(self._snapshot, self._local)
+
+    def spare(self, tracked: Tracked) -> bool:
+        return self._survivors.spare(tracked)
