@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from ..errors import KernelRefused
 from .netlink_socket import NetlinkSocket
 from .nft_elements import NETFILTER, read_counts
-from .nft_listing import Counted, counted, normalised
+from .nft_listing import Counted, counted, normalised, objects_of
 
 T = TypeVar("T")
 
@@ -75,6 +75,12 @@ class Nft:
         """The named counters of a table; empty if there is no such table."""
         return await self._call(lambda context: context.counters(family, table))
 
+    async def objects(self, command: str) -> list[dict[str, Any]]:
+        """What a `list` command shows, as decoded JSON (libnftables-json(5)), without the elements
+        of sets. Raises KernelRefused."""
+        output = await self._call(lambda context: context.command(command, _JSON | _TERSE))
+        return list(objects_of(output))
+
     async def element_counts(
         self, table: str, sets: Sequence[str]
     ) -> dict[str, dict[bytes, Counted]]:
@@ -113,15 +119,33 @@ async def scratch_listing(text: str, tables: Sequence[tuple[str, str]]) -> list[
     It is loaded into an empty network namespace, which lives only as long as this call. Raises
     KernelRefused if the text is refused, or the namespace (EPERM).
     """
+
+    def work(context: _Context) -> list[str | None]:
+        context.command(text)
+        return [context.listing(family, name) for family, name in tables]
+
+    return await _in_scratch(work)
+
+
+async def in_scratch(work: Callable[[Callable[[str], bytes]], T]) -> T:
+    """What `work` returns, called with a function that runs nft commands, in a thread in an empty
+    network namespace of its own.
+
+    Raises KernelRefused if the namespace is refused (EPERM), and what `work` raises.
+    """
+    return await _in_scratch(lambda context: work(context.command))
+
+
+async def _in_scratch(work: Callable[[_Context], T]) -> T:
     thread = ThreadPoolExecutor(1, "volt-nft-scratch")
     try:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(thread, _list_in_scratch, text, tables)
+        return await loop.run_in_executor(thread, _work_in_scratch, work)
     finally:
         thread.shutdown(wait=False)
 
 
-def _list_in_scratch(text: str, tables: Sequence[tuple[str, str]]) -> list[str | None]:
+def _work_in_scratch(work: Callable[[_Context], T]) -> T:
     """Runs in a thread that ends right after, since it can never get back its namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
@@ -129,8 +153,7 @@ def _list_in_scratch(text: str, tables: Sequence[tuple[str, str]]) -> list[str |
         raise KernelRefused(f"no scratch network namespace: {os.strerror(number)}", number)
     context = _Context()
     try:
-        context.command(text)
-        return [context.listing(family, name) for family, name in tables]
+        return work(context)
     finally:
         context.close()
 

@@ -25,7 +25,7 @@ class Counted(Struct, frozen=True):
 
 def normalised(listing: bytes) -> str:
     """A canonical text of a listing: the same for the same sets, chains and rules in order."""
-    objects = [_stable(each) for each in _objects(listing)]
+    objects = [_stable(each) for each in objects_of(listing)]
     # Sorted by kind, name and chain; the sort is stable, so rules keep their order in the chain.
     objects.sort(key=_place)
     return msgspec.json.encode(objects, order="deterministic").decode()
@@ -33,11 +33,12 @@ def normalised(listing: bytes) -> str:
 
 def counted(listing: bytes) -> dict[str, Counted]:
     """The named counters in a listing."""
-    counters = (each["counter"] for each in _objects(listing) if "counter" in each)
+    counters = (each["counter"] for each in objects_of(listing) if "counter" in each)
     return {each["name"]: Counted(each["packets"], each["bytes"]) for each in counters}
 
 
-def _objects(listing: bytes) -> Iterator[dict[str, Json]]:
+def objects_of(listing: bytes) -> Iterator[dict[str, Json]]:
+    """Each object of a listing."""
     text = listing.decode(errors="replace")  # interface names need not be UTF-8
     for each in msgspec.json.decode(text)["nftables"]:
         if "metainfo" not in each:
