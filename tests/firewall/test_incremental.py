@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.firewall.lab import APP, GUEST, NETWORKS, SNAPSHOT, WEB
+from volt_agent.firewall.generated import generated_chains
 from volt_agent.firewall.incremental import Compiled
 from volt_agent.firewall.ruleset import Delta, Element
+from volt_agent.model.firewall import Forward, Peer, Policy, Rule
 from volt_agent.model.host import HostPolicy, HostPort
 from volt_agent.model.network import Connection, Network
+from volt_agent.model.ports import PortRange
 from volt_agent.model.snapshot import Change, Object, Snapshot
 from volt_agent.model.workload import Instance, Port
 
@@ -79,7 +82,61 @@ instances = st.builds(
     runtime=st.just("netns"),
     identity=st.just("1"),
 )
-objects: st.SearchStrategy[Object] = st.one_of(networks, connections, ports, policies, instances)
+peers = st.one_of(
+    st.sampled_from([Peer("any"), Peer("outside")]),
+    st.sampled_from([Peer("workload", name) for name in NAMES]),
+    st.sampled_from([Peer("network", name) for name in NAMES]),
+    st.sampled_from([Peer("range", each) for each in ("10.0.0.5/32", "10.0.0.4/30", "0.0.0.0/0")]),
+)
+services = st.sampled_from(
+    [
+        ("any", ()),
+        ("icmp", ()),
+        ("tcp", ()),
+        ("tcp", (PortRange(80, 80),)),
+        ("udp", (PortRange(1, 9), PortRange(1000, 3000))),
+    ]
+)
+rules = st.builds(
+    lambda number, source, dest, service, action: Rule(
+        f"r{number}", number, source, dest, service[1], service[0], action
+    ),
+    st.integers(1, 9),
+    peers,
+    st.one_of(peers.filter(lambda peer: peer.kind != "outside"), st.just(Peer("host"))),
+    services,
+    st.sampled_from(["accept", "drop", "reject"]),
+)
+network_policies = st.builds(
+    lambda number, source, target, service, action: Policy(
+        f"p{number}", number, source, target, service[1], service[0], action
+    ),
+    st.integers(1, 3),
+    peers.filter(lambda peer: peer.kind in ("workload", "network")),
+    peers.filter(lambda peer: peer.kind in ("workload", "network")),
+    services,
+    st.sampled_from(["allow", "deny"]),
+)
+forwards = st.builds(
+    Forward,
+    protocol=st.sampled_from(["tcp", "udp"]),
+    ports=st.sampled_from([PortRange(80, 80), PortRange(90, 92)]),
+    target=st.sampled_from(NAMES),
+    target_port=st.sampled_from([80, 90]),
+    host_ip=st.sampled_from([None, IPv4Address("192.0.2.1")]),
+)
+objects: st.SearchStrategy[Object] = st.one_of(
+    networks,
+    connections,
+    ports,
+    policies,
+    instances,
+    rules,
+    rules,
+    rules,
+    network_policies,
+    forwards,
+)
 changes = st.builds(
     lambda put, delete: Change(put=tuple(put), delete=tuple(delete)),
     st.lists(objects, max_size=4),
@@ -101,12 +158,21 @@ def test_any_sequence_of_changes_equals_compiling_from_scratch(steps: list[Chang
     snapshot = Snapshot()
     compiled = Compiled.of(snapshot)
     kernel = set(compiled.elements())
+    known: set[str] = set()
+    chains = {each.name: each for each in generated_chains(())}
     for change in steps:
         snapshot = snapshot.apply(change)
         step = compiled.plan(snapshot, change)
         kernel = applied(kernel, step.delta)
         compiled.adopt(step)
-        assert set(compiled.elements()) == kernel == set(Compiled.of(snapshot).elements())
+        anew = Compiled.of(snapshot)
+        assert set(compiled.elements()) == kernel == set(anew.elements())
+        sets = set(compiled.generated_sets())
+        assert sets == set(anew.generated_sets())
+        known = (known | set(step.delta.new_sets)) - set(step.delta.old_sets)
+        assert known == sets
+        chains.update({each.name: each for each in step.delta.chains})
+        assert tuple(chains.values()) == generated_chains(sets)
 
 
 @given(st.lists(changes, max_size=4), changes)
