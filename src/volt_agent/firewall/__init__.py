@@ -1,13 +1,20 @@
-"""The firewall: the default policy, compiled from the snapshot and applied in one transaction.
+"""The firewall: compiled from the snapshot, applied in one transaction.
 
 `ruleset`      the words: Table, Chain, Hook, Set, Counter; Element and Delta
 `inet`         one table as data: every chain with its hook, every rule of the default policy
 `bridge`       the other: the guard of each port
 `tables`       both, with their sets and counters by name
-`compile`      from one object (network, connection, port, host policy) to its elements
+`compile`      from one object to its elements: networks, connections, ports, the host's policy
+`matches`      ... and rules and policies, by `shape`; `forwards` port forwards
+`levels`       the order of rules that contradict each other
+`references`   which rules, policies and forwards name a workload or network
+`generated`    the chains that look up the sets of rules and policies
 `incremental`  Compiled: all elements, kept up to date object by object
 `render`       a ruleset, or the step to the next, as one transaction in nft's language
-`plane`        Firewall: start, apply, restore, verify, remove, counters
+`plane`        Firewall: start, apply, restore, verify, remove, counters, hits
+`verdict`      decide: what becomes of a new connection, and by what; `judge` for many
+`revoke`       which tracked connections a change cuts; `revoker` does it
+`foreign`      chains of others that drop volt's traffic; `coexistence` looks for them
 
 Decisions run from top to bottom: a change of the snapshot gives new fragments, those a delta, that
 a text; only `plane` awaits anything. README.md draws the way of a packet through the chains.
