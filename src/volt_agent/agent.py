@@ -52,6 +52,7 @@ from .dns.settings import ZONE, DnsSettings
 from .errors import VoltError
 from .events import RulesetTampered, WorkloadStarted
 from .firewall.plane import Firewall
+from .firewall.revoker import Revoker
 from .host_inbound import host_policy
 from .kernel.host import sshd_ports
 from .kernel.linux import LinuxEdge
@@ -81,6 +82,9 @@ SETTLE = 5.0
 # How long names may wait for the ports of running workloads at a start: a wrong "no such name"
 # would be remembered, a late answer is asked for again.
 NAMES_WAIT = 5.0
+# How long a command waits until connections that it revoked are cut: it takes 50 ms for 10,000, and
+# what takes longer goes on by itself.
+CUT_WAIT = 1.0
 # Everything is looked at once more, should an event ever be missed.
 PATROL = 30.0
 CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
@@ -138,6 +142,7 @@ class Agent:
         self._edge = LinuxEdge(self._bus)
         self._nft = Nft()
         self._firewall = Firewall(self._nft, self._bus)
+        self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
         self._reconciler = Reconciler(
@@ -225,6 +230,8 @@ class Agent:
         await self._put_host_policy(settling=False)
         await self._keeper.start()
         await self._start_firewall(planes, stack)
+        self._registry.add_follower(None, self._revoker)
+        start_task(planes, "revoker", self._revoker.run)
         self._registry.add_follower(None, self._keeper)
         self._registry.add_follower("dns", _Names(self._names))
         self._registry.add_follower(None, self._reconciler)
@@ -399,10 +406,17 @@ class Agent:
                 self._surroundings(),
                 self._host_status.collect,
             ).handlers(),
-            **FirewallHandlers(self._registry, self._firewall, self._bus).handlers(),
-            **PortHandlers(self._registry, self._bus).handlers(),
+            **FirewallHandlers(
+                self._registry, self._firewall, self._bus, self._connections_cut
+            ).handlers(),
+            **PortHandlers(self._registry, self._bus, self._connections_cut).handlers(),
             **PolicyHandlers(
-                self._registry, self._edge, self._firewall, self._bus, lambda: True
+                self._registry,
+                self._edge,
+                self._firewall,
+                self._bus,
+                lambda: True,
+                self._connections_cut,
             ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
             **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
@@ -417,6 +431,11 @@ class Agent:
         )
         start_task(outer, "control", ControlServer(api, listeners).serve)
         start_task(outer, "loop lag", self._lag.run)
+
+    async def _connections_cut(self) -> None:
+        """Wait until what the last changes no longer allow is cut, or for CUT_WAIT."""
+        with anyio.move_on_after(CUT_WAIT):
+            await self._revoker.settled()
 
     async def _once_started(self, handler: Handler, params: Struct) -> object:
         """A call that comes during the start waits for its end instead of failing."""

@@ -22,3 +22,5 @@ from typing import Any
 
 Handler = Callable[[Any], Awaitable[Any]]
 Handlers = Mapping[str, Handler]
+# Waits until the connections that a change no longer allows are cut.
+Cut = Callable[[], Awaitable[None]]

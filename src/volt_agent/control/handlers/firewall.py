@@ -21,15 +21,16 @@ from ...rules.confirm import confirmed, guarded, parse_window, seconds_left, wai
 from ...rules.firewall import add_rule, chain_of, delete_rule, flush_rules, in_order
 from ..messages import firewall as messages
 from ..method import Nothing
-from . import Handlers
+from . import Cut, Handlers
 from .built_in import built_in_rules
 
 Decision = Callable[[Snapshot], Change]
 
 
 class FirewallHandlers:
-    def __init__(self, registry: Registry, firewall: Firewall, bus: Bus) -> None:
+    def __init__(self, registry: Registry, firewall: Firewall, bus: Bus, cut: Cut) -> None:
         self._registry, self._firewall, self._bus = registry, firewall, bus
+        self._cut = cut
 
     def handlers(self) -> Handlers:
         return {
@@ -100,9 +101,11 @@ class FirewallHandlers:
     async def _change(self, decide: Decision, what: str, confirm: str | None) -> Commit:
         """Commit what `decide` says, with a way back from it if it has to be confirmed."""
         window = parse_window(confirm) if confirm is not None else None
-        return await self._registry.commit(
+        commit = await self._registry.commit(
             lambda snapshot: guarded(snapshot, decide(snapshot), what, window, time.time())
         )
+        await self._cut()
+        return commit
 
     def _deleted(self, commit: Commit) -> messages.DeletedRules:
         gone = in_order(each for each in commit.change.delete if isinstance(each, Rule))

@@ -24,7 +24,7 @@ from ...rules.live import SENTENCES, agrees
 from ...rules.policy import create_policy, delete_policy
 from ..messages import policy as messages
 from ..method import Nothing
-from . import Handlers
+from . import Cut, Handlers
 from .firewall import port_text
 
 
@@ -38,10 +38,11 @@ class PolicyHandlers:
         firewall: Firewall,
         bus: Bus,
         enforces_within_bridge: Callable[[], bool],
+        cut: Cut,
     ) -> None:
         self._registry, self._edge = registry, edge
         self._firewall, self._bus = firewall, bus
-        self._enforces = enforces_within_bridge
+        self._enforces, self._cut = enforces_within_bridge, cut
         self._visitor = Worker("volt-attempts")
 
     def handlers(self) -> Handlers:
@@ -65,6 +66,7 @@ class PolicyHandlers:
                 self._enforces(),
             )
         )
+        await self._cut()
         policy = commit.new.policies[params.name]
         changed = not commit.change.is_empty
         if changed:
@@ -74,6 +76,7 @@ class PolicyHandlers:
 
     async def delete(self, params: messages.PolicyName) -> messages.DeletedPolicy:
         await self._registry.commit(lambda snapshot: delete_policy(snapshot, params.name))
+        await self._cut()
         self._bus.publish(PolicyDeleted(policy=params.name))
         return messages.DeletedPolicy(name=params.name)
 

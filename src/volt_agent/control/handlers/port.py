@@ -21,12 +21,12 @@ from ...rules.forward import (
 )
 from ..messages import port as messages
 from ..method import Nothing
-from . import Handlers
+from . import Cut, Handlers
 
 
 class PortHandlers:
-    def __init__(self, registry: Registry, bus: Bus) -> None:
-        self._registry, self._bus = registry, bus
+    def __init__(self, registry: Registry, bus: Bus, cut: Cut) -> None:
+        self._registry, self._bus, self._cut = registry, bus, cut
 
     def handlers(self) -> Handlers:
         return {
@@ -48,6 +48,7 @@ class PortHandlers:
         commit = await self._registry.commit(
             lambda snapshot: add_forward(snapshot, *asked, listeners)
         )
+        await self._cut()
         changed = not commit.change.is_empty
         if changed:
             self._bus.publish(ForwardAdded(forward=show_forward(forward)))
@@ -60,6 +61,7 @@ class PortHandlers:
                 snapshot, str(params.host_port), params.proto, params.host_ip
             )
         )
+        await self._cut()
         (gone,) = commit.change.delete
         assert isinstance(gone, Forward)
         self._bus.publish(ForwardDeleted(forward=show_forward(gone)))
