@@ -51,9 +51,11 @@ from .dns.server import NameServer
 from .dns.settings import ZONE, DnsSettings
 from .errors import VoltError
 from .events import RulesetTampered, WorkloadStarted
+from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .host_inbound import host_policy
+from .kernel.enforcement import enforces_within_bridge
 from .kernel.host import sshd_ports
 from .kernel.linux import LinuxEdge
 from .kernel.nft import Nft
@@ -87,6 +89,7 @@ NAMES_WAIT = 5.0
 CUT_WAIT = 1.0
 # Everything is looked at once more, should an event ever be missed.
 PATROL = 30.0
+NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe br_netfilter"
 CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
 
 
@@ -142,6 +145,9 @@ class Agent:
         self._edge = LinuxEdge(self._bus)
         self._nft = Nft()
         self._firewall = Firewall(self._nft, self._bus)
+        self._coexistence = Coexistence(self._nft, self._bridges)
+        self._enforces: bool | None = None  # within one bridge; None: not tried yet
+        self._tried_enforcement = asyncio.Event()
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
@@ -162,6 +168,7 @@ class Agent:
             self._firewall,
             self._names,
             self._upstreams,
+            self._concerns,
         )
 
     # ---- life -----------------------------------------------------------------------------------
@@ -232,6 +239,8 @@ class Agent:
         await self._start_firewall(planes, stack)
         self._registry.add_follower(None, self._revoker)
         start_task(planes, "revoker", self._revoker.run)
+        start_task(planes, "enforcement", self._try_enforcement)
+        start_task(planes, "coexistence", self._coexistence.run)
         self._registry.add_follower(None, self._keeper)
         self._registry.add_follower("dns", _Names(self._names))
         self._registry.add_follower(None, self._reconciler)
@@ -255,7 +264,7 @@ class Agent:
         outcome = await self._firewall.start(self._registry.snapshot)
         self._registry.guard_with(self._firewall)
         places = (("inet", "volt"), ("bridge", "volt"))
-        watch = TamperWatch(self._bus, self._nft.comm, places)
+        watch = TamperWatch(self._bus, self._nft.comm, places, self._coexistence.note)
         watch.start()
         stack.callback(watch.close)
         log.info("firewall %s", outcome)
@@ -376,6 +385,26 @@ class Agent:
                 await anyio.sleep(1)
                 self._tampered.set()
 
+    async def _try_enforcement(self) -> None:
+        self._enforces = await enforces_within_bridge()
+        self._tried_enforcement.set()
+        if not self._enforces:
+            log.warning(NOT_ENFORCED)
+
+    async def _enforces_policies(self) -> bool:
+        """Whether policies hold within one bridge."""
+        await self._tried_enforcement.wait()
+        return self._enforces is True
+
+    def _concerns(self) -> list[str]:
+        """What keeps the firewall from doing as it is asked, in sentences."""
+        found = [
+            f"{each} drops volt's traffic; to heal: {'; '.join(each.commands)}"
+            + (f" ({each.hint})" if each.hint else "")
+            for each in self._coexistence.drops
+        ]
+        return [*found, NOT_ENFORCED] if self._enforces is False else found
+
     async def _patrol(self) -> None:
         while True:
             await anyio.sleep(PATROL)
@@ -415,7 +444,7 @@ class Agent:
                 self._edge,
                 self._firewall,
                 self._bus,
-                lambda: True,
+                self._enforces_policies,
                 self._connections_cut,
             ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
@@ -484,6 +513,9 @@ class Agent:
 
     def _snapshot(self) -> Snapshot:
         return self._registry.snapshot
+
+    def _bridges(self) -> list[str]:
+        return [each.bridge for each in self._snapshot().networks.values()]
 
     def _upstreams(self) -> list[str] | None:
         section = self._config.network.dns

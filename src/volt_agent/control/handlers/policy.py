@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ class PolicyHandlers:
         edge: Edge,
         firewall: Firewall,
         bus: Bus,
-        enforces_within_bridge: Callable[[], bool],
+        enforces_within_bridge: Callable[[], Awaitable[bool]],
         cut: Cut,
     ) -> None:
         self._registry, self._edge = registry, edge
@@ -54,6 +54,7 @@ class PolicyHandlers:
         }
 
     async def create(self, params: messages.CreatePolicy) -> messages.CreatedPolicy:
+        enforces = await self._enforces()
         commit = await self._registry.commit(
             lambda snapshot: create_policy(
                 snapshot,
@@ -63,7 +64,7 @@ class PolicyHandlers:
                 params.action,
                 port_text(params.port),
                 params.proto,
-                self._enforces(),
+                enforces,
             )
         )
         await self._cut()

@@ -20,7 +20,10 @@ from .network import network_views
 
 
 class HostStatus:
-    """Collects net.status. `upstreams` are the configured DNS servers; None: DNS is off."""
+    """Collects net.status. `upstreams` are the configured DNS servers; None: DNS is off.
+
+    `concerns` says in sentences what keeps the firewall from doing as it is asked.
+    """
 
     def __init__(
         self,
@@ -30,9 +33,11 @@ class HostStatus:
         firewall: Firewall,
         names: NameServer,
         upstreams: Callable[[], Sequence[str] | None],
+        concerns: Callable[[], Sequence[str]],
     ) -> None:
         self._registry, self._edge, self._reconciler = registry, edge, reconciler
         self._firewall, self._names, self._upstreams = firewall, names, upstreams
+        self._concerns = concerns
 
     async def collect(self) -> messages.NetStatus:
         snapshot = self._registry.snapshot
@@ -96,4 +101,4 @@ class HostStatus:
             found.append("net.ipv4.ip_forward is off: nothing leaves or crosses networks")
         if firewall is not None and firewall.state != "loaded":
             found.append("volt's firewall tables are not loaded")
-        return found
+        return [*found, *self._concerns()]
