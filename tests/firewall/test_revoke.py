@@ -14,7 +14,7 @@ from tests.firewall.lab import DB, SNAPSHOT, WEB, Lab
 from tests.firewall.objects import forward, policy, rule
 from tests.support.namespaces import network_namespace, socket_in
 from volt_agent.firewall.revoke import Survivors, revoked
-from volt_agent.kernel.conntrack import forget
+from volt_agent.kernel.conntrack import Tracked, forget
 from volt_agent.model.snapshot import Change, Object, Snapshot
 
 pytestmark = pytest.mark.kernel
@@ -75,7 +75,7 @@ def commit(bed: Lab, *put: Object, delete: tuple[Object, ...] = ()) -> int:
     if not flows:
         return 0
     with network_namespace(Path(bed.path("host"))):
-        return forget(flows, Survivors(bed.snapshot, [HOST]).spare)
+        return forget(flows, Survivors(old, bed.snapshot, [HOST]).spare)
 
 
 RULE = rule("stop", 9, "drop", "app", "web", "tcp 80")
@@ -160,6 +160,16 @@ def test_what_is_still_allowed_lives_on(bed: Lab, put: Object) -> None:
         assert line.lives("client")
         assert commit(bed, put) == 0
         assert line.lives("client")
+
+
+def test_what_was_not_let_in_by_the_model_before_is_not_cut_by_it() -> None:
+    """A connection that is older than the ruleset, or comes by an open interface."""
+    change = Change(put=(rule("no-8001", 1, "drop", "outside", "host", "tcp 8001"),))
+    survivors = Survivors(SNAPSHOT, SNAPSHOT.apply(change), [HOST])
+    outside = IPv4Address("192.0.2.2")
+    assert survivors.spare(Tracked(outside, HOST, 6, 9999, HOST, 9999))
+    assert not survivors.spare(Tracked(outside, HOST, 6, 8001, HOST, 8001))
+    assert survivors.spare(Tracked(HOST, outside, 6, 443, outside, 443))
 
 
 def test_most_changes_concern_no_connection() -> None:

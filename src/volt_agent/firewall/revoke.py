@@ -1,8 +1,9 @@
 """Which tracked connections a change may have turned from allowed into denied.
 
 Two steps: `revoked` names, from the change alone, the connections that it can concern; `Survivors`
-asks the model about each of these and spares those that would be let in today as they were. So an
-unrelated connection is never cut, and the model is asked about few.
+asks the model about each of these and spares all but those that were allowed before the change and
+are not now, or lead elsewhere. So an unrelated connection is never cut, and the model is asked
+about few.
 """
 
 from __future__ import annotations
@@ -39,23 +40,28 @@ def revoked(old: Snapshot, new: Snapshot, change: Change) -> list[Flow]:
 
 
 class Survivors:
-    """Whether a tracked connection may stay; `local` are the addresses of the host."""
+    """Whether a tracked connection may stay after the step from `old` to `new`.
 
-    def __init__(self, snapshot: Snapshot, local: Collection[IPv4Address]) -> None:
-        self._judge = Judge(snapshot)
-        self._subnets = tuple(each.subnet for each in snapshot.networks.values())
-        self._local = frozenset(local) | {each.gateway for each in snapshot.networks.values()}
+    `local` are the addresses of the host. What was not allowed before, and lives all the same, is
+    none of this change: a connection that is older than the ruleset, or one by an open interface.
+    """
+
+    def __init__(self, old: Snapshot, new: Snapshot, local: Collection[IPv4Address]) -> None:
+        self._before, self._judge = Judge(old), Judge(new)
+        self._subnets = tuple(each.subnet for each in new.networks.values())
+        self._local = frozenset(local) | {each.gateway for each in new.networks.values()}
 
     def spare(self, tracked: Tracked) -> bool:
         """It would be let in today, and be translated to where it was."""
-        verdict = self._judge.decide(self._packet(tracked))
+        packet = self._packet(tracked)
+        verdict = self._judge.decide(packet)
         is_translated = tracked.reply_source != tracked.destination
         if verdict.destination != tracked.reply_source:
             # Not volt's translation: one of somebody else's forwards.
             return verdict.allowed and is_translated and not self._is_ours(tracked.reply_source)
         if tracked.reply_port is not None and verdict.port != tracked.reply_port:
             return False
-        return verdict.allowed
+        return verdict.allowed or not self._before.decide(packet).allowed
 
     def _packet(self, tracked: Tracked) -> Packet:
         return Packet(

@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 class Revoker:
     """A follower of the registry: the ruleset has the change already when it is told.
 
-    Commits that come while one is dealt with are dealt with together, by the newest snapshot.
+    Commits that come while one is dealt with are dealt with together: by the snapshot before the first and that after the last.
     """
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self._flows: dict[Flow, None] = {}
-        self._snapshot = Snapshot()
+        self._old = self._new = Snapshot()
         self._waiting = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -33,8 +33,10 @@ class Revoker:
     def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
         flows = revoked(old, new, change)
         if flows:
+            if not self._flows:
+                self._old = old
             self._flows.update(dict.fromkeys(flows))
-            self._snapshot = new
+            self._new = new
             self._idle.clear()
             self._waiting.set()
 
@@ -46,9 +48,10 @@ class Revoker:
         while True:
             await self._waiting.wait()
             self._waiting.clear()
+            survivors = self._survivors()
             flows, self._flows = list(self._flows), {}
             try:
-                gone = await self._edge.forget_flows(flows, self._survivors().spare)
+                gone = await self._edge.forget_flows(flows, survivors.spare)
                 if gone:
                     log.info("%d connections cut that are no longer allowed", gone)
             except VoltError as error:
@@ -58,18 +61,18 @@ class Revoker:
 
     def _survivors(self) -> _Lazily:
         local = [address.ip for group in self._edge.mirror.addresses.values() for address in group]
-        return _Lazily(self._snapshot, local)
+        return _Lazily(self._old, self._new, local)
 
 
 class _Lazily:
     """Survivors, made in the worker thread, and only if there is a connection to judge."""
 
-    def __init__(self, snapshot: Snapshot, local: list[IPv4Address]) -> None:
-        self._snapshot, self._local = snapshot, local
+    def __init__(self, old: Snapshot, new: Snapshot, local: list[IPv4Address]) -> None:
+        self._old, self._new, self._local = old, new, local
 
     @cached_property
     def _survivors(self) -> Survivors:
-        return Survivors(self._snapshot, self._local)
+        return Survivors(self._old, self._new, self._local)
 
     def spare(self, tracked: Tracked) -> bool:
         return self._survivors.spare(tracked)
