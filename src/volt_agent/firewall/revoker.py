@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 class Revoker:
     """A follower of the registry: the ruleset has the change already when it is told.
 
-    Commits that come while one is dealt with are dealt with together: by the snapshot before the first and that after the last.
+    Commits that come while one is dealt with are dealt with together: by the snapshot before the
+    first and that after the last.
     """
 
     def __init__(self, edge: Edge) -> None:
