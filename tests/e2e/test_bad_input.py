@@ -57,9 +57,9 @@ TABLE = [
     Bad("net create bad --mtu 5", USAGE, "5"),
     Bad("net create bad --mtu many", USAGE, "many"),
     # addresses
-    Bad("net connect backend new --ip 10.31.0.5", USAGE, "10.31.0.5"),
+    Bad("net connect backend new --ip 10.31.0.5", REFUSED, "10.31.0.5"),
     Bad("net connect backend new --ip 10.30.0.1", REFUSED, "gateway"),
-    Bad("net connect backend new --ip 10.30.0.255", USAGE, "10.30.0.255"),
+    Bad("net connect backend new --ip 10.30.0.255", REFUSED, "10.30.0.255"),
     Bad("net connect backend new --ip 10.30.0.99", REFUSED, "taken-one"),
     Bad("net connect backend new --ip fd00::1", USAGE, "fd00::1"),
     Bad("net connect backend new --mac 00:11:22", USAGE, "00:11:22"),

@@ -19,7 +19,7 @@ def identities(machine: Machine) -> dict[str, Any]:
             for each in _links(machine)
         },
         "addresses": addresses(machine),
-        "routes": machine.run("ip", "route", "show", "table", "all").stdout.splitlines(),
+        "routes": routes(machine, "show", "table", "all"),
         "rules": rules(machine, handles=True),
     }
 
@@ -39,7 +39,7 @@ def shape(machine: Machine) -> dict[str, Any]:
             for each in _links(machine)
         },
         "addresses": addresses(machine),
-        "routes": sorted(machine.run("ip", "route").stdout.splitlines()),
+        "routes": routes(machine),
         "rules": rules(machine),
         "forwarding": machine.run("sysctl", "-n", "net.ipv4.ip_forward").stdout.strip(),
     }
@@ -52,6 +52,12 @@ def addresses(machine: Machine, where: str = "host") -> dict[str, list[str]]:
         each["ifname"]: [f"{one['local']}/{one['prefixlen']}" for one in each["addr_info"]]
         for each in json.loads(shown)
     }
+
+
+def routes(machine: Machine, *which: str) -> list[str]:
+    """The routes, whether their links have a carrier at the moment or not."""
+    shown = machine.run("ip", "-4", "route", *which).stdout
+    return sorted(line.replace("linkdown", "").strip() for line in shown.splitlines())
 
 
 def rules(machine: Machine, handles: bool = False) -> str:

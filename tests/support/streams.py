@@ -19,6 +19,10 @@ LINGER = 0.5
 class Stream(Protocol):
     """Something that runs from `start` to `stop`."""
 
+    @property
+    def received(self) -> int:
+        """How many answers or lines have come so far."""
+
     async def start(self) -> None: ...
 
     async def stop(self) -> dict[str, Any]:
@@ -66,6 +70,10 @@ class DatagramStream:
         self._complete = asyncio.Event()
         self._wrong = 0
 
+    @property
+    def received(self) -> int:
+        return len(self._answered)
+
     async def start(self) -> None:
         self._gaps = _Gaps()
         asyncio.get_running_loop().add_reader(self._sock, self._receive)
@@ -82,11 +90,16 @@ class DatagramStream:
         self._sock.close()
         return {
             "sent": self._sent,
-            "received": len(self._answered),
-            "lost": self._sent - len(self._answered),
+            "received": self.received,
+            "lost": self._sent - self.received,
+            "first_lost": self._first_lost(),
             "wrong": self._wrong,
             "longest_gap_ms": self._gaps.milliseconds,
         }
+
+    def _first_lost(self) -> list[int]:
+        """The numbers of the first few datagrams without an answer: when it happened."""
+        return [each for each in range(self._sent) if each not in self._answered][:10]
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
@@ -114,11 +127,13 @@ class DatagramStream:
 class LineStream:
     """One TCP connection that carries lines at a steady rate: a session (echoed) or a download."""
 
+    received: int
+
     def __init__(self, source: str, target: str, port: int, rate: float, download: bool) -> None:
         self._sock = socket_in(source, socket.AF_INET, socket.SOCK_STREAM)
         self._address = (target, port)
         self._rate, self._download = rate, download
-        self._sent = self._received = 0
+        self._sent = self.received = 0
         self._ended: str | None = None
 
     async def start(self) -> None:
@@ -134,7 +149,7 @@ class LineStream:
         self._writer.close()
         return {
             "sent": self._sent,
-            "received": self._received,
+            "received": self.received,
             "ended": self._ended,
             "longest_gap_ms": self._gaps.milliseconds,
         }
@@ -152,7 +167,7 @@ class LineStream:
     async def _receive(self) -> None:
         try:
             while await self._reader.readline():
-                self._received += 1
+                self.received += 1
                 self._gaps.mark()
             self._ended = "closed"
         except OSError as error:

@@ -54,6 +54,11 @@ class TrafficControl:
         """Start a stream of `streams`; end it with `stop_stream`, which reports."""
         return int(self._do("start_stream", kind=kind, **how))
 
+    def await_stream(self, number: int, more: int = 20, within: float = 10) -> None:
+        """Wait until a stream has received `more` answers or lines than now."""
+        goal = self._do("progress", number=number) + more
+        wait_until(lambda: self._do("progress", number=number) >= goal, "the stream flows", within)
+
     def stop_stream(self, number: int) -> dict[str, Any]:
         report: dict[str, Any] = self._do("stop_stream", number=number)
         return report
