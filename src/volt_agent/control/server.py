@@ -68,6 +68,9 @@ class ControlServer:
     async def _accept(self, listener: Listener, group: anyio.abc.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            # sock_accept does not wait where somebody is there already: without this pause, a
+            # crowd at the door would have the loop for itself.
+            await asyncio.sleep(0)
             try:
                 sock, _ = await loop.sock_accept(listener.sock)
             except OSError as error:

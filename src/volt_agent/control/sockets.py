@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 PATH_MAX = 107
 # As many as may be connected: a burst of clients waits instead of being refused.
 BACKLOG = 512
-# The kernel answers connect() at once, whatever the agent does, unless its backlog is full.
-PROBE_TIMEOUT = 2.0
 
 
 class Listener:
@@ -51,8 +49,7 @@ def bind_control_socket(path: str, group: int | None) -> Listener:
 
     It is bound under a temporary name and renamed when it listens, so that nobody ever finds a
     socket that refuses, or one with the wrong mode. Raises Refused if a live agent answers on
-    `path`, Invalid if `path` cannot be a socket, Failed if the file system refuses. Blocks for up
-    to PROBE_TIMEOUT: call it before the loop runs.
+    `path`, Invalid if `path` cannot be a socket, Failed if the file system refuses.
     """
     temporary = os.path.join(os.path.dirname(path), f".{os.getpid()}.sock")
     if max(len(os.fsencode(path)), len(os.fsencode(temporary))) > PATH_MAX:
@@ -109,12 +106,12 @@ def _check_replaceable(path: str) -> None:
 
 def _somebody_answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(PROBE_TIMEOUT)
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except TimeoutError:  # its backlog is full: alive, and very busy
+        except BlockingIOError:  # the backlog is full: alive, and very busy
             return True
     return True
 

@@ -8,7 +8,8 @@ import socket
 
 import anyio
 
-READ_SIZE = 65536
+# Also what bounds the work of one turn: h11 needs a microsecond for each byte of tiny chunks.
+READ_SIZE = 16384
 
 
 class Wire:
