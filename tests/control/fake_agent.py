@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import asdict, replace
 
 from volt_agent.control.api import Handler
 from volt_agent.control.messages import agent, names, network, workload
-from volt_agent.control.method import Nothing
+from volt_agent.control.method import Method, Nothing
 from volt_agent.errors import NotFound, Refused
 
 VOLT0 = network.Network(
@@ -88,7 +89,7 @@ class FakeAgent:
         self.calls: list[tuple[str, Any]] = []
 
     def handlers(self) -> dict[str, Handler]:
-        answers = {
+        answers: dict[Method[Any, Any], Callable[[Any], Any]] = {
             network.CREATE: self._create,
             network.DELETE: self._delete,
             network.LIST: self._list,

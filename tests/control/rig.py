@@ -7,18 +7,22 @@ with Rig() as rig:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import os
+import re
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from http.client import HTTPMessage
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.control.fake_agent import STATUS, FakeAgent
 from volt_agent.bus import Bus
 from volt_agent.control.api import Api, Handler, Probes
 from volt_agent.control.client import Client
@@ -29,7 +33,6 @@ from volt_agent.control.peer import Access
 from volt_agent.control.server import ControlServer
 from volt_agent.control.sockets import Listener, bind_control_socket, bind_status_socket
 from volt_agent.events import Event
-from tests.control.fake_agent import STATUS, FakeAgent
 
 # For anything that a test waits for; no test depends on how long it takes.
 PATIENCE = 10.0
@@ -97,8 +100,9 @@ class Rig:
         await asyncio.wait([self._task])
 
     def stop(self) -> None:
-        """Ask the server to stop; returns at once."""
-        self._loop.call_soon_threadsafe(self._task.cancel)
+        """Ask the server to stop; returns at once. It may have stopped already."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._task.cancel)
 
     def publish(self, *events: Event) -> None:
         """Publish on the bus, in the server's thread; returns when that is done."""
@@ -111,6 +115,12 @@ class Rig:
 
         self._loop.call_soon_threadsafe(publish)
         assert done.wait(PATIENCE)
+
+    def connected(self) -> int:
+        """How many clients the control socket has, as the server says of itself."""
+        found = re.search(r"rpc=True]>: (\d+)", repr(self.server))
+        assert found is not None
+        return int(found[1])
 
     def client(self, timeout: float = PATIENCE) -> Client:
         return Client((self.path,), timeout)
@@ -134,7 +144,7 @@ class Rig:
         headers: Mapping[str, str] | None = None,
         *,
         over_tcp: bool = False,
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, HTTPMessage, bytes]:
         """One request through another implementation of HTTP: status, headers, body."""
         connection = http.client.HTTPConnection("volt", timeout=PATIENCE)
         connection.sock = self._tcp() if over_tcp else self.connect()

@@ -17,6 +17,7 @@ from .connection import Connection, Limits, Phase
 from .failure import error_body
 from .peer import peer_of
 from .sockets import Listener
+from .wire import close_socket
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ class ControlServer:
                 self._stop()
 
     def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
         for listener in self._listeners:
+            close_socket(loop, listener.sock)
             listener.close()
         for connections in self._connections.values():
             for connection in connections:
