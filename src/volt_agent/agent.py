@@ -83,7 +83,10 @@ CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
 
 
 def run(options: AgentOptions) -> int:
-    """`volt agent run`: work until SIGTERM or SIGINT; returns the exit status."""
+    """`volt agent run`: work until SIGTERM or SIGINT; returns the exit status.
+
+    Raises VoltError if the agent cannot start or go on.
+    """
     logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)
@@ -91,21 +94,12 @@ def run(options: AgentOptions) -> int:
     except ConfigError as error:
         print("\n".join(error.mistakes), file=sys.stderr)
         return error.exit_status
-    except VoltError as error:
-        return _give_up(error)
     except ExceptionGroup as group:
         # Task groups wrap what ends them; a user wants the one reason.
         ours, others = group.split(VoltError)
         if ours is None or others is not None:
             raise
-        return _give_up(_first(ours))
-
-
-def _give_up(error: VoltError) -> int:
-    log.critical(
-        "%s", error.message, extra={"fields": {"hint": error.hint}} if error.hint else None
-    )
-    return error.exit_status
+        raise _first(ours) from None
 
 
 def _first(group: ExceptionGroup[VoltError]) -> VoltError:
@@ -225,9 +219,11 @@ class Agent:
         self._names.start(self._registry.snapshot)
         stack.push_async_callback(self._names.close)
         await self._start_runtimes(stack)
+        start_task(planes, "lifecycle", self._lifecycle.run)
+        # What runs has to be known first: the port of a workload that does not run is taken away.
+        await self._lifecycle.settled()
         self._reconciler.mark_all()
         start_task(planes, "reconciler", self._reconciler.run)
-        start_task(planes, "lifecycle", self._lifecycle.run)
         await self._answer_names()
         await self._reconciler.settled_all(Rank.PORT)
         start_task(planes, "firewall mender", self._mend_firewall)
@@ -265,7 +261,6 @@ class Agent:
     async def _answer_names(self) -> None:
         """Open the name server once the ports of what runs are known, or after NAMES_WAIT."""
         with anyio.move_on_after(NAMES_WAIT):
-            await self._lifecycle.settled()
             await self._reconciler.settled_all(Rank.PORT)
         self._answers_names = self._config.network.dns.enabled
         for network in self._registry.snapshot.networks.values():

@@ -15,8 +15,9 @@ log = logging.getLogger(__name__)
 
 # sun_path has 108 bytes with the terminating zero (linux/un.h).
 PATH_MAX = 107
-# As many as may be connected: a burst of clients waits instead of being refused.
-BACKLOG = 512
+# A burst of clients waits to be accepted; a non-blocking connect() fails when the backlog is full.
+# The kernel cuts this down to net.core.somaxconn.
+BACKLOG = 4096
 
 
 class Listener:
