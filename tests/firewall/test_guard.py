@@ -195,9 +195,13 @@ def test_without_port_security_a_port_may(
         "network": replace(NETWORKS[0], port_security=False),
     }
     lab.change(lifted[where])
-    frame, _ = FALSE[name]
+    frame, counter = FALSE[name]
+    before = lab.drops()
     expected = name != "IPv6" and (where == "network" or name not in OF_NO_SUBNET)
     assert passes(web, app, frame, of(plain, MINE, "10.0.0.5")) == expected
+    after = lab.drops()
+    dropped_by = counter if name == "IPv6" else "foreign-source"
+    assert (after[dropped_by] > before[dropped_by]) == (not expected)
 
 
 def test_false_frames_teach_the_bridge_nothing(lab: Lab, web: Wire, app: Wire) -> None:
