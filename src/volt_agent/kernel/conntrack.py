@@ -19,6 +19,7 @@ from .edge import Flow
 from .netlink import HEADER_SIZE, NESTED, Malformed, Request, attribute, attributes
 from .netlink_socket import NetlinkSocket
 
+_NETLINK_NETFILTER = 12  # linux/netlink.h
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
 _GENERIC = bytes((socket.AF_INET, 0, 0, 0))  # struct nfgenmsg: family, version, resource
@@ -65,7 +66,7 @@ def forget(flows: Sequence[Flow]) -> int:
 
     Returns how many connections were there and are gone.
     """
-    with NetlinkSocket(socket.NETLINK_NETFILTER) as netlink:
+    with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
         doomed = [
             removal for question in _questions(flows) for removal in _find(netlink, question, flows)
         ]
