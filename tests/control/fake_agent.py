@@ -85,6 +85,10 @@ class FakeAgent:
     """Remembers every call as (method, parameters); creating a network that is there is a no-op."""
 
     def __init__(self) -> None:
+        self.start_over()
+
+    def start_over(self) -> None:
+        """As if nothing had been asked."""
         self.networks = {each.name: each for each in (VOLT0, BACKEND)}
         self.calls: list[tuple[str, Any]] = []
 
