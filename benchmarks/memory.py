@@ -57,7 +57,7 @@ def churn(host: Host, changes: int) -> None:
 
 def imports_only(host: Host) -> float:
     """Resident memory of a process that has imported the agent and done nothing."""
-    code = "import volt_agent.agent; print('ready', flush=True); input()"
+    code = "import sys, volt_agent.agent; print('ready', flush=True); sys.stdin.read()"
     process = host.start(*host.python("-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == "ready\n"
     size = process.resident_bytes() / MB
