@@ -115,7 +115,6 @@ class Agent:
         self._began = time.monotonic()
         self._state: messages.State = "starting"
         self._started, self._stop = asyncio.Event(), asyncio.Event()
-        self._tampered = asyncio.Event()
         self._reset: asyncio.Future[messages.ResetReport] | None = None
         self._purge = False
         self._answers_names = False
@@ -208,7 +207,6 @@ class Agent:
 
     async def _start_planes(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         """Firewall before links, links before names; each finds the former one done."""
-        self._bus.subscribe(RulesetTampered, self._note_tampering)
         self._bus.subscribe(WorkloadStarted, self._log_start)
         await self._make_default_network()
         await self._put_host_policy(settling=False)
@@ -219,6 +217,7 @@ class Agent:
         self._names.start(self._registry.snapshot)
         stack.push_async_callback(self._names.close)
         await self._start_runtimes(stack)
+        start_task(planes, "firewall mender", self._mend_firewall)
         start_task(planes, "lifecycle", self._lifecycle.run)
         # What runs has to be known first: the port of a workload that does not run is taken away.
         await self._lifecycle.settled()
@@ -226,7 +225,6 @@ class Agent:
         start_task(planes, "reconciler", self._reconciler.run)
         await self._answer_names()
         await self._reconciler.settled_all(Rank.PORT)
-        start_task(planes, "firewall mender", self._mend_firewall)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
@@ -341,20 +339,15 @@ class Agent:
 
     # ---- tasks ----------------------------------------------------------------------------------
 
-    def _note_tampering(self, event: RulesetTampered) -> None:
-        log.warning("%s changed volt's firewall tables", event.by or "somebody")
-        self._tampered.set()
-
     async def _mend_firewall(self) -> None:
-        while True:
-            await self._tampered.wait()
-            self._tampered.clear()
+        feed = self._bus.feed(RulesetTampered)
+        async for event in feed:
+            assert isinstance(event, RulesetTampered)
+            log.warning("%s changed volt's firewall tables", event.by or "somebody")
             try:
-                await self._firewall.restore()
+                await self._firewall.repair(event)
             except VoltError as error:
                 log.error("cannot load the firewall again: %s", error)
-                await anyio.sleep(1)
-                self._tampered.set()
 
     async def _patrol(self) -> None:
         while True:
