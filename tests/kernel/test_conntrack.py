@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kernel.worlds import FakeWorld, LinuxWorld, World, on_fake, on_linux
+from volt_agent.kernel import conntrack
 from volt_agent.kernel.conntrack import Tracked, matches
 from volt_agent.kernel.edge import Flow
 from volt_agent.kernel.ops import SetLink
@@ -120,6 +121,31 @@ def test_forgetting_on_the_kernel(case: str) -> None:
             assert tracked_by_kernel() == left
 
     on_linux(scenario)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("case", CASES)
+def test_the_kernels_filters_bring_all_that_is_meant(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same in a large table, where each selector is a question of its own."""
+    monkeypatch.setattr(conntrack, "_ENTRIES_PER_WALK", 0)
+    test_forgetting_on_the_kernel(case)
+
+
+@pytest.mark.parametrize(
+    ("flows", "tracked", "asked"),
+    [
+        ([Flow(source=A)], 0, 1),
+        ([Flow(either=A)], 100, 1),
+        ([Flow(either=A)], 100_000, 3),
+        ([Flow(destination_port=n) for n in range(30)], 10_000, 1),
+        ([Flow(source=A), Flow(source=B)], 10_000, 2),
+    ],
+)
+def test_small_tables_are_read_whole(flows: list[Flow], tracked: int, asked: int) -> None:
+    """Large ones are filtered by the kernel, which walks through them once for each question."""
+    assert len(conntrack.questions(flows, tracked)) == asked
 
 
 @pytest.mark.kernel
