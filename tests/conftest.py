@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.support import leftovers
 from tests.support.host import Host
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("volt", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("volt")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,18 +26,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(needs_root)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def untouched_machine() -> Iterator[None]:
-    """The machine that the tests run on is afterwards as it was.
+BEFORE = pytest.StashKey[dict[str, object]]()
 
-    Only where nobody else works: elsewhere somebody's container may come or go meanwhile.
-    """
-    alone = "CI" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ
-    before = leftovers.machine()
-    yield
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember the machine, where nobody else works: elsewhere containers come and go meanwhile."""
+    if "CI" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        session.config.stash[BEFORE] = leftovers.machine()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The machine that the tests ran on is as it was, or the run has failed."""
+    before = session.config.stash.get(BEFORE, None)
+    if before is None:
+        return
     after = leftovers.machine()
-    if alone:
-        assert after == before
+    for key in before:
+        if before[key] != after[key]:
+            print(f"\nleft behind on the machine, {key}: {before[key]} -> {after[key]}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture
