@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import make_pair
 from tests.support.host import Host
 from tests.support.kernel_objects import identities
 from tests.support.service import Service
@@ -38,7 +39,7 @@ def test_with_kept_sockets_no_query_is_lost(host: Host, how: str) -> None:
     service = Service(host, *host.agent_command)
     try:
         service.order("start")
-        prepare(host)
+        make_pair(host)
         before = identities(host)
         datagrams, questions = start_streams(host)
         service.order(how)
@@ -86,13 +87,6 @@ def test_a_second_agent_is_refused(running: Host) -> None:
     assert len(second.stderr.splitlines()) <= 2
     assert "another agent" in second.stderr
     assert running.is_ready()
-
-
-def prepare(host: Host) -> None:
-    """The network backend with web and db, as the fixture `pair` does it."""
-    host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
-    host.connect("backend", "web", "db")
-    host.traffic.serve("db", udp=[80])
 
 
 def start_streams(host: Host) -> tuple[int, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.conftest import make_pair
 from tests.support.host import Host
 from tests.support.kernel_objects import shape
 from tests.support.process import wait_until
@@ -35,9 +37,19 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Host]:
+    """One host for all damages: each test leaves it whole, or fails."""
+    with Host() as host:
+        host.start_agent()
+        make_pair(host)
+        yield host
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_damage_by_hand_is_repaired(pair: Host, damage: str) -> None:
+def test_damage_by_hand_is_repaired(lasting: Host, damage: str) -> None:
     """Within a second everything is as before, packets flow, and an event says what was done."""
+    pair = lasting
     address = pair.address_of("db")
     before = shape(pair)
     known = len(pair.events())
