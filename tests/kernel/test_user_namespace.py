@@ -25,7 +25,7 @@ def test_everything_works_or_says_why_not() -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert "Traceback" not in done.stderr
-    assert done.stderr.count("netlink buffer of") == 2  # two sockets
+    assert done.stderr.count("netlink buffers of") == 1
     assert told.pop("tap") in (
         "made",
         "cannot create tap vt-1 on volt-backend: /dev/net/tun cannot be opened (Permission denied)",

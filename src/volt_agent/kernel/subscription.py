@@ -7,6 +7,7 @@ import logging
 import select
 import socket
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from .netlink import Malformed, Message, Request, encode, messages, to_signed
@@ -82,13 +83,7 @@ class Subscription:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
         except PermissionError:  # root of a user namespace only
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-            got = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
-            log.info(
-                "netlink buffer of %d KiB instead of %d: no CAP_NET_ADMIN over the machine, "
-                "bursts will be read again more often",
-                got >> 10,
-                size >> 10,
-            )
+            _tell_of_small_buffer(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -134,6 +129,16 @@ class Subscription:
             elif sender[0] == 0:  # the kernel's port; anybody else is making things up
                 found.append((_namespace_of(ancillary), data))
         return Helping(found, lost, empty=False)
+
+
+@cache
+def _tell_of_small_buffer(size: int) -> None:
+    """Once: all sockets are limited alike, by net.core.rmem_max."""
+    log.info(
+        "netlink buffers of %d KiB only (no CAP_NET_ADMIN over the machine): "
+        "after bursts of changes all links will be read again",
+        size >> 10,
+    )
 
 
 def _namespace_of(ancillary: list[tuple[int, int, bytes]]) -> int:
