@@ -144,6 +144,7 @@ def test_a_call_without_a_body_has_no_parameters() -> None:
         (b'{"nme": "x"}', "there is no parameter 'nme'"),
         (b'{"name": 7}', "expected 'str', got 'int' in 'name'"),
         (b'{"name": "x", "mtu": "big"}', "expected 'int | null', got 'str' in 'mtu'"),
+        (b'{"a\\nb": 1}', "there is no parameter 'a?b'"),
         (b"[" * 100_000, "expected 'object', got 'array'"),
         (b'{"name": ' + b"[" * 100_000, "expected 'str', got 'array' in 'name'"),
     ],
@@ -153,6 +154,14 @@ def test_wrong_parameters_are_named(body: bytes, message: str) -> None:
     response = ask(make_api(), Request("POST", "/v1/net.create", peer=ROOT), body)
     assert response.status == 400
     assert message in error_of(response)["message"]
+
+
+def test_messages_stay_short() -> None:
+    """What a caller wrote is quoted, but not a megabyte of it."""
+    body = json.dumps({"x" * 100_000: 1}).encode()
+    response = ask(make_api(), Request("POST", "/v1/net.create", peer=ROOT), body)
+    assert len(response.body) < 600
+    assert len(ask(make_api(), Request("POST", "/" + "x" * 10_000, peer=ROOT)).body) < 600
 
 
 JSON_VALUES = st.recursive(
