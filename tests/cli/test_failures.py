@@ -101,6 +101,37 @@ def test_errors_of_the_system_are_in_words() -> None:
     assert error.message == "No space left on device: /var/x"
 
 
+def run_in_shell(line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`line` with "$@" for volt."""
+    return subprocess.run(
+        ["sh", "-c", line, "sh", *VOLT],
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "err"),
+    [
+        ('"$@" ps > /dev/full', 1, "error: No space left on device\n"),
+        ('"$@" ps >&-', 0, ""),
+        ('"$@" nope 2>&-', 2, ""),
+        ('"$@" net create "$(printf \'\\377\')"', 2, "error: the command line is not UTF-8\n"),
+        (
+            'PYTHONIOENCODING=ascii "$@" net delete \u00e9',
+            3,
+            "error: there is no network \\xe9\nhint: volt net list shows them\n",
+        ),
+    ],
+)
+def test_odd_surroundings(rig: Rig, line: str, status: int, err: str) -> None:
+    """Full disks, closed streams, bytes that are no text: never a traceback."""
+    done = run_in_shell(line, VOLT_SOCKET=rig.path)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", err)
+
+
 def test_nobody_reads_the_output(rig: Rig) -> None:
     """`volt ps | head -0`: silent, and the status of a program that died of SIGPIPE."""
     reader, writer = os.pipe()

@@ -27,10 +27,12 @@ def main(args: Sequence[str] | None = None) -> int:
     # some on the way costs 5 % of its time; the interpreter's last collection, which has nothing
     # to look at after freeze(), costs 15 %.
     gc.disable()
-    from .failures import exit_status_of
-    from .root import run
-
     try:
+        from .failures import exit_status_of
+        from .root import run
+
         return exit_status_of(run, args)
+    except KeyboardInterrupt:  # before or after what exit_status_of sees
+        return 128 + 2
     finally:
         gc.freeze()

@@ -7,6 +7,7 @@ signals. VOLT_DEBUG=1 shows the traceback.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ NOBODY_READS = 141
 
 def exit_status_of(run: Callable[[Sequence[str] | None], None], args: Sequence[str] | None) -> int:
     """Run `run(args)`, say on standard error what went wrong; returns the exit status."""
+    _repair_streams()
     try:
         try:
             run(args)
@@ -39,6 +41,15 @@ def exit_status_of(run: Callable[[Sequence[str] | None], None], args: Sequence[s
         _show_traceback_if_wanted()
         return report(as_volt_error(error))
     return 0
+
+
+def _repair_streams() -> None:
+    """Closed ones swallow what is written; characters that one cannot show are escaped."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open while we live
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def report(error: VoltError) -> int:
