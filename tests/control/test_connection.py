@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import resource
 import socket
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import h11
@@ -13,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.control.rig import Rig, read_all, wait_until
-from volt_agent.control.connection import declared_length, request_of
+from volt_agent.control.connection import Limits, declared_length, request_of
 
 HEAD = b"host: volt\r\n\r\n"
 LIST = b"POST /v1/net.list HTTP/1.1\r\ncontent-length: 0\r\n" + HEAD
@@ -209,8 +213,6 @@ def test_a_handler_runs_to_its_end_without_its_client() -> None:
     begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
 
     async def slow(params: object) -> list[Any]:
-        import asyncio
-
         begun.set()
         await asyncio.to_thread(go_on.wait, 10)
         done.set()
@@ -229,8 +231,6 @@ def test_stopping_lets_a_running_handler_answer() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     async def slow(params: object) -> list[Any]:
-        import asyncio
-
         begun.set()
         await asyncio.to_thread(go_on.wait, 10)
         return []
@@ -243,6 +243,40 @@ def test_stopping_lets_a_running_handler_answer() -> None:
         go_on.set()
         raw = read_all(busy)
     assert raw.startswith(b"HTTP/1.1 200 ")
+
+
+def test_stopping_does_not_wait_for_ever() -> None:
+    """A handler that hangs is given up after the grace."""
+    begun = threading.Event()
+
+    async def stuck(params: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with Rig({"net.list": stuck}, limits=Limits(grace=0.1)) as rig, rig.connect() as sock:
+        sock.sendall(LIST)
+        assert begun.wait(10)
+        rig.stop()
+        assert read_all(sock) == b""
+
+
+def test_a_shortage_of_descriptors_passes() -> None:
+    """While accept() fails, idle clients make room; afterwards everybody is served."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Rig() as rig, ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(rig.connect()).sendall(HEALTH)
+        wait_until(lambda: rig.connected() == 20, "all are connected")
+        newcomer = stack.enter_context(socket.socket(socket.AF_UNIX))
+        used = len(os.listdir("/proc/self/fd")) - 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
+        try:
+            newcomer.connect(rig.path)
+            newcomer.sendall(HEALTH)
+            newcomer.settimeout(10)
+            assert newcomer.recv(65536).endswith(ALIVE)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_repr_tells_how_many_are_connected(rig: Rig) -> None:

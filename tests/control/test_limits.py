@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import socket
@@ -144,8 +145,6 @@ def test_a_thousand_idle_connections_lock_nobody_out() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     async def slow(params: object) -> list[Any]:
-        import asyncio
-
         begun.set()
         await asyncio.to_thread(go_on.wait, PATIENCE)
         return []
@@ -194,8 +193,6 @@ def test_when_all_are_busy_a_newcomer_is_told() -> None:
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     async def slow(params: object) -> list[Any]:
-        import asyncio
-
         begun.release()
         await asyncio.to_thread(go_on.wait, PATIENCE)
         return []

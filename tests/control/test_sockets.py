@@ -138,6 +138,12 @@ def test_an_inherited_socket_is_served_and_kept(path: str) -> None:
         assert os.path.exists(path)
 
 
+def test_an_inherited_socket_has_to_tell_who_calls() -> None:
+    """The RPC is never served where callers have no credentials."""
+    with socket.create_server(("127.0.0.1", 0)) as tcp, pytest.raises(Invalid, match="Unix"):
+        inherited_control_socket(tcp)
+
+
 @pytest.fixture
 def taken() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:

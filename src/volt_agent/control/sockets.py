@@ -65,7 +65,12 @@ def bind_control_socket(path: str, group: int | None) -> Listener:
 
 
 def inherited_control_socket(sock: socket.socket) -> Listener:
-    """A control socket that the service manager listens on for us (sd_listen_fds(3))."""
+    """A control socket that the service manager listens on for us (sd_listen_fds(3)).
+
+    Only a Unix socket tells who calls: anything else is Invalid.
+    """
+    if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        raise Invalid("the inherited control socket is no Unix stream socket")
     return Listener(sock, serves_rpc=True)
 
 
