@@ -110,8 +110,15 @@ class Ports:
         return connection.interface not in self._edge.mirror.links
 
     async def _attach(self, connection: Connection, instance: Instance) -> bool:
+        # The file and the link are made at the same time: each takes a millisecond or two.
+        writing = asyncio.ensure_future(self._write_resolv_conf(instance))
+        try:
+            return await self._attach_link(connection, instance)
+        finally:
+            await writing
+
+    async def _attach_link(self, connection: Connection, instance: Instance) -> bool:
         attached = self._attached.get(connection.key)
-        await self._write_resolv_conf(instance)
         if attached is not None and attached.identity != instance.identity:
             await self._take_away(connection.key)
             attached = None
