@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import importlib
 import logging
 import os
 import signal
@@ -229,6 +230,7 @@ class Agent:
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
         self._say_ready()
+        await asyncio.to_thread(importlib.import_module, "pyroute2")  # see `kernel.bridges`
 
     async def _start_firewall(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         outcome = await self._firewall.start(self._registry.snapshot)

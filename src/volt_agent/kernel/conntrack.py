@@ -14,7 +14,6 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from msgspec import Struct
-from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, nfct_msg
 
 from . import sysctl
 from .edge import Flow
@@ -169,6 +168,9 @@ def _selectors(flow: Flow) -> list[dict[str, Any]]:
 def _filtered(selector: dict[str, Any]) -> bytes:
     if not selector:
         return _GENERIC
+    # Imported late for the reason that `bridges` gives.
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, nfct_msg
+
     if "status" in selector:
         status = selector["status"]
         message = nfct_msg.create_from(status=status, status_mask=status)
