@@ -64,7 +64,7 @@ NET_STATUS = (
 Forwarding:    yes
 Firewall:      loaded
 Host inbound:  deny (settling)
-Dropped:       host 3, spoofed 0
+Dropped:       host 3
 DNS:           10.0.0.1,10.30.0.1
 Upstreams:     1.1.1.1
 Queries:       local 12
