@@ -126,7 +126,7 @@ db-primary  A     5    10.30.0.3
         ("net inspect --name backend", NET_INSPECT),
         ("net status", NET_STATUS),
         ("net dns list", DNS_LIST),
-        ("net dns query db-primary --as api-server", QUERY),
+        ("net dns query db-primary --from api-server", QUERY),
         ("ps", PS),
         ("container list", CONTAINERS),
         ("container inspect api-server", CONTAINER_INSPECT),
@@ -188,7 +188,7 @@ def test_what_is_printed(rig: Rig, volt: Volt, command: str, printed: str) -> No
         ),
         ("net dns flush", "net.dns.flush", Nothing()),
         (
-            "net dns query db-primary --type PTR --as web",
+            "net dns query db-primary PTR --from web",
             "net.dns.query",
             names.QueryName(name="db-primary", type="PTR", workload="web"),
         ),
