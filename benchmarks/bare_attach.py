@@ -70,6 +70,7 @@ def _await_quiet() -> None:
     """Wait until the kernel has taken the links of the last namespace apart."""
     while any(each.startswith(("vc-b", "vp-b")) for each in os.listdir("/sys/class/net")):
         time.sleep(0.001)
+    time.sleep(0.1)  # as long as event_to_effect waits for the same reason
 
 
 def _bare(number: int, path: Path, sock: NetlinkSocket) -> None:
