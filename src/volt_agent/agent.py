@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import importlib
 import logging
 import os
@@ -88,6 +89,7 @@ def run(options: AgentOptions) -> int:
 
     Raises VoltError if the agent cannot start or go on.
     """
+    gc.enable()  # the command line does without
     logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)
@@ -279,6 +281,7 @@ class Agent:
     def _say_ready(self) -> None:
         self._state = "ready"
         self._started.set()
+        gc.freeze()  # what is there now stays: full collections need not look at it again
         snapshot = self._registry.snapshot
         self._manager.notify(ready=1, status=f"{len(snapshot.networks)} networks")
         log.info(
