@@ -22,6 +22,7 @@ from volt_agent.errors import (
     Refused,
     VoltError,
 )
+from volt_agent.events import NamesFlushed
 
 VOLT = [sys.executable, "-m", "volt_agent.cli"]
 SOURCES = str(Path(__file__).parents[2] / "src")
@@ -156,6 +157,22 @@ def test_interrupted(rig: Rig) -> None:
         env=environment(VOLT_SOCKET=rig.path),
     )
     wait_until(lambda: rig.connected() == 1, "it follows")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
+def test_interrupted_after_the_first_event(rig: Rig) -> None:
+    """The same once the stream flows: there the interrupt comes out of a task group."""
+    process = subprocess.Popen(
+        [*VOLT, "events", "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(VOLT_SOCKET=rig.path),
+    )
+    rig.publish(NamesFlushed(entries=7))
+    assert process.stdout is not None
+    assert b"entries=7" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (130, b"", b"")

@@ -23,16 +23,17 @@ def follow_events(connected: socket.socket, recent: int, show: Show) -> NoReturn
     """Call `show` with each event, a JSON object as text: the last `recent`, then all that come.
 
     `connected` is a socket to the agent; it is closed at the end. Raises AgentNotRunning when the
-    agent ends the stream, its VoltError if it refuses it, and whatever OSError `show` raises.
+    agent ends the stream, its VoltError if it refuses it, whatever OSError `show` raises, and
+    KeyboardInterrupt at Ctrl-C.
     """
     connected.setblocking(False)
     raise anyio.run(_follow, connected, recent, show, backend="trio")
 
 
-async def _follow(connected: socket.socket, recent: int, show: Show) -> Exception:
+async def _follow(connected: socket.socket, recent: int, show: Show) -> BaseException:
     """Returns why it ended: what is raised in a nursery comes out of it wrapped in a group."""
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(connected))
-    reason: Exception = AgentNotRunning("the agent has ended the event stream")
+    reason: BaseException = AgentNotRunning("the agent has ended the event stream")
     try:
         async with stream, trio.open_nursery() as nursery:
             target = f"/v1/events?recent={recent}"
@@ -45,6 +46,6 @@ async def _follow(connected: socket.socket, recent: int, show: Show) -> Exceptio
         refused = group.exceptions[0]
         assert isinstance(refused, ConnectionRejected)
         reason = error_from(refused.status_code, refused.body or b"")
-    except* (HandshakeError, OSError) as group:
+    except* (HandshakeError, OSError, KeyboardInterrupt) as group:
         reason = group.exceptions[0]
     return reason
