@@ -300,7 +300,14 @@ class Agent:
     async def _make_default_network(self) -> None:
         """volt0, on the very first start; a clash with the host is said and lived with."""
         section = self._config.network
-        if section.default_bridge in self._registry.snapshot.networks:
+        made = self._registry.snapshot.networks.get(section.default_bridge)
+        if made is not None:
+            if made.subnet != section.default_subnet:
+                log.warning(
+                    "%s keeps its subnet %s: network.default_subnet counts when it is first made",
+                    made.name,
+                    made.subnet,
+                )
             return
         around = await surroundings(self._surroundings(), self._edge)
         try:
@@ -472,6 +479,7 @@ class Agent:
             self._names.configure(dns_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
             await self._put_host_policy(self._registry.snapshot.host.settling)
+            await self._lifecycle.join_default()
             self._reconciler.mark_all()
         finally:
             self._manager.notify(ready=1)
