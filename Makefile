@@ -5,6 +5,8 @@ PYTHON ?= python3
 ARGS ?=
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest
+# Two processes on two cores; tests of one file share hosts, so they stay together.
+PARALLEL := -n 2 --dist loadfile
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 export PYTHON
@@ -21,7 +23,7 @@ sandbox: set-up  ## a shell on a private host with the agent running, to play in
 	@$(RUN) -m scripts.sandbox
 
 test: set-up-test lint  ## ruff, mypy, and every test that takes seconds
-	$(PYTEST) -m "not long and not host" $(ARGS)
+	$(PYTEST) $(PARALLEL) -m "not long and not host" $(ARGS)
 
 test-long: set-up-test  ## the tests that take minutes
 	$(PYTEST) -m long $(ARGS)

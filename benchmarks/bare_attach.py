@@ -9,6 +9,7 @@ Arguments: how often. stdout: `{"bare": [ms...], "pyroute2": [ms...]}`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -61,7 +62,15 @@ def _repeat(count: int, attach: Callable[[int, Path], None]) -> list[float]:
         attach(number, path)
         samples.append((time.perf_counter() - began) * 1000)
         namespaces.delete_namespace(path)
+        _await_quiet()
     return samples
+
+
+def _await_quiet() -> None:
+    """Wait until the kernel has taken the links of the last namespace apart."""
+    while any(each.startswith(("vc-b", "vp-b")) for each in os.listdir("/sys/class/net")):
+        time.sleep(0.001)
+    time.sleep(0.1)  # as long as event_to_effect waits for the same reason
 
 
 def _bare(number: int, path: Path, sock: NetlinkSocket) -> None:

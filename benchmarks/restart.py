@@ -75,9 +75,9 @@ def _under_traffic(host: Host, restart: Callable[[], None]) -> dict[str, Any]:
     packets = host.traffic.start_stream("udp", source="web", target=address, port=80, rate=200)
     asked: dict[str, Any] = {"source": "web", "server": GATEWAY, "name": "db", "rate": 50}
     names = host.traffic.start_stream("dns", address=address, **asked)
-    host.traffic.await_name("web", GATEWAY, "db", address)
+    host.traffic.await_stream(names)
     restart()
-    host.traffic.await_name("web", GATEWAY, "db", address)
+    host.traffic.await_stream(names)
     return {
         "packets": host.traffic.stop_stream(packets),
         "names": host.traffic.stop_stream(names),
@@ -90,8 +90,10 @@ def _dnsmasq() -> float:
         peer = Dnsmasq(host, 100)
         asked: dict[str, Any] = {"server": peer.SERVER, "name": "w0", "address": "10.64.0.2"}
         names = host.traffic.start_stream("dns", source="host", rate=50, **asked)
+        host.traffic.await_stream(names)
         peer.process.end()
         with Dnsmasq(host, 100):
+            host.traffic.await_stream(names)
             report = host.traffic.stop_stream(names)
         return float(report["longest_gap_ms"])
 

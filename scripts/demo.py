@@ -19,6 +19,7 @@ from tests.support.host import Host
 from tests.support.machine import Result
 from tests.support.traffic import Attempt
 
+CONTAINERS = ("api-server", "db-primary")
 GATEWAY = "10.30.0.1"
 POSTGRES = 5432
 # The handbook's words. bash connects by name (/dev/tcp), as any program would.
@@ -41,13 +42,12 @@ class Demo:
     def connect(self) -> None:
         """A network, and two containers that start on it."""
         self._volt("net create --name backend --subnet 10.30.0.0/24", expect="backend")
-        for name in ("api-server", "db-primary"):
+        for name in CONTAINERS:
             self._volt(f"net connect backend {name}", expect=name)
             self._start(name)
 
     def find_by_name(self) -> None:
         """One finds the other by name and talks to it."""
-        self._host.traffic.serve("db-primary", tcp=[POSTGRES])
         address = self._host.address_of("db-primary")
         self._inside("api-server", "getent hosts db-primary", expect=address)
         self._inside("api-server", f"bash -c {shlex.quote(HELLO)}", expect="hello")
@@ -131,9 +131,9 @@ def check(right: bool, otherwise: str) -> None:
 @contextmanager
 def nothing_left_behind() -> Iterator[None]:
     """The machine is afterwards as it was."""
-    before = leftovers.machine()
+    before = leftovers.machine(CONTAINERS)
     yield
-    after = leftovers.machine()
+    after = leftovers.machine(CONTAINERS)
     changed = [key for key in before if before[key] != after[key]]
     check(not changed, f"the machine is not as it was: {', '.join(changed)}")
 

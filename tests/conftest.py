@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.support import leftovers
 from tests.support.host import Host
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("volt", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("volt")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,14 +27,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(needs_root)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def untouched_machine() -> Iterator[None]:
-    """The machine that the tests run on is afterwards as it was."""
-    before = leftovers.machine()
-    yield
+BEFORE = pytest.StashKey[dict[str, object]]()
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start: a shell's background job ignores it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember the machine, where nobody else works: elsewhere containers come and go meanwhile."""
+    if "CI" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        session.config.stash[BEFORE] = leftovers.machine()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The machine that the tests ran on is as it was, or the run has failed."""
+    before = session.config.stash.get(BEFORE, None)
+    if before is None:
+        return
     after = leftovers.machine()
-    if "PYTEST_XDIST_WORKER" not in os.environ:  # another worker may be in the middle of a test
-        assert after == before
+    for key in before:
+        if before[key] != after[key]:
+            print(f"\nleft behind on the machine, {key}: {before[key]} -> {after[key]}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ Eleven words, each with one meaning in the code, the RPC, the command line and t
 Who talks to whom::
 
     kernel (netlink) --+                                  +--> firewall   one nft transaction
-    runtimes ----------+--> events --> bus --> registry --+--> networks   links, addresses, veth, tap
+    runtimes ----------+--> events --> bus --> registry --+--> networks   links, addresses, ports
     control RPC -------+      (one writer: store, then    +--> dns        answers from the snapshot
                                an immutable Snapshot)
 

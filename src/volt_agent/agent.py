@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
+import importlib
 import logging
 import os
 import signal
@@ -94,7 +96,11 @@ CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
 
 
 def run(options: AgentOptions) -> int:
-    """`volt agent run`: work until SIGTERM or SIGINT; returns the exit status."""
+    """`volt agent run`: work until SIGTERM or SIGINT; returns the exit status.
+
+    Raises VoltError if the agent cannot start or go on.
+    """
+    gc.enable()  # the command line does without
     logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)
@@ -102,21 +108,12 @@ def run(options: AgentOptions) -> int:
     except ConfigError as error:
         print("\n".join(error.mistakes), file=sys.stderr)
         return error.exit_status
-    except VoltError as error:
-        return _give_up(error)
     except ExceptionGroup as group:
         # Task groups wrap what ends them; a user wants the one reason.
         ours, others = group.split(VoltError)
         if ours is None or others is not None:
             raise
-        return _give_up(_first(ours))
-
-
-def _give_up(error: VoltError) -> int:
-    log.critical(
-        "%s", error.message, extra={"fields": {"hint": error.hint}} if error.hint else None
-    )
-    return error.exit_status
+        raise _first(ours) from None
 
 
 def _first(group: ExceptionGroup[VoltError]) -> VoltError:
@@ -132,7 +129,6 @@ class Agent:
         self._began = time.monotonic()
         self._state: messages.State = "starting"
         self._started, self._stop = asyncio.Event(), asyncio.Event()
-        self._tampered = asyncio.Event()
         self._reset: asyncio.Future[messages.ResetReport] | None = None
         self._purge = False
         self._answers_names = False
@@ -231,7 +227,6 @@ class Agent:
 
     async def _start_planes(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         """Firewall before links, links before names; each finds the former one done."""
-        self._bus.subscribe(RulesetTampered, self._note_tampering)
         self._bus.subscribe(WorkloadStarted, self._log_start)
         await self._make_default_network()
         await self._put_host_policy(settling=False)
@@ -248,17 +243,20 @@ class Agent:
         self._names.start(self._registry.snapshot)
         stack.push_async_callback(self._names.close)
         await self._start_runtimes(stack)
+        start_task(planes, "firewall mender", self._mend_firewall)
+        start_task(planes, "lifecycle", self._lifecycle.run)
+        # What runs has to be known first: the port of a workload that does not run is taken away.
+        await self._lifecycle.settled()
         self._reconciler.mark_all()
         start_task(planes, "reconciler", self._reconciler.run)
-        start_task(planes, "lifecycle", self._lifecycle.run)
         start_task(planes, "unconfirmed changes", self._keeper.run)
         await self._answer_names()
         await self._reconciler.settled_all(Rank.PORT)
-        start_task(planes, "firewall mender", self._mend_firewall)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
         self._say_ready()
+        await asyncio.to_thread(importlib.import_module, "pyroute2")  # see `kernel.bridges`
 
     async def _start_firewall(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         outcome = await self._firewall.start(self._registry.snapshot)
@@ -289,7 +287,6 @@ class Agent:
     async def _answer_names(self) -> None:
         """Open the name server once the ports of what runs are known, or after NAMES_WAIT."""
         with anyio.move_on_after(NAMES_WAIT):
-            await self._lifecycle.settled()
             await self._reconciler.settled_all(Rank.PORT)
         self._answers_names = self._config.network.dns.enabled
         for network in self._registry.snapshot.networks.values():
@@ -308,6 +305,7 @@ class Agent:
     def _say_ready(self) -> None:
         self._state = "ready"
         self._started.set()
+        gc.freeze()  # what is there now stays: full collections need not look at it again
         snapshot = self._registry.snapshot
         self._manager.notify(ready=1, status=f"{len(snapshot.networks)} networks")
         log.info(
@@ -326,7 +324,14 @@ class Agent:
     async def _make_default_network(self) -> None:
         """volt0, on the very first start; a clash with the host is said and lived with."""
         section = self._config.network
-        if section.default_bridge in self._registry.snapshot.networks:
+        made = self._registry.snapshot.networks.get(section.default_bridge)
+        if made is not None:
+            if made.subnet != section.default_subnet:
+                log.warning(
+                    "%s keeps its subnet %s: network.default_subnet counts when it is first made",
+                    made.name,
+                    made.subnet,
+                )
             return
         around = await surroundings(self._surroundings(), self._edge)
         try:
@@ -370,20 +375,15 @@ class Agent:
 
     # ---- tasks ----------------------------------------------------------------------------------
 
-    def _note_tampering(self, event: RulesetTampered) -> None:
-        log.warning("%s changed volt's firewall tables", event.by or "somebody")
-        self._tampered.set()
-
     async def _mend_firewall(self) -> None:
-        while True:
-            await self._tampered.wait()
-            self._tampered.clear()
+        feed = self._bus.feed(RulesetTampered)
+        async for event in feed:
+            assert isinstance(event, RulesetTampered)
+            log.warning("%s changed volt's firewall tables", event.by or "somebody")
             try:
-                await self._firewall.restore()
+                await self._firewall.repair(event)
             except VoltError as error:
                 log.error("cannot load the firewall again: %s", error)
-                await anyio.sleep(1)
-                self._tampered.set()
 
     async def _try_enforcement(self) -> None:
         self._enforces = await enforces_within_bridge()
@@ -546,6 +546,7 @@ class Agent:
             self._names.configure(dns_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
             await self._put_host_policy(self._registry.snapshot.host.settling)
+            await self._lifecycle.join_default()
             self._reconciler.mark_all()
         finally:
             self._manager.notify(ready=1)

@@ -71,7 +71,7 @@ class Registry:
         self._guard = guard
 
     def add_follower(self, name: str | None, follower: Follower) -> None:
-        """Have `follower` act on every commit; under `name` its time is reported, None: it is not."""
+        """Have `follower` act on every commit; its time is reported under `name`, unless None."""
         self._followers.append((name, follower))
 
     async def commit(self, decide: Decision) -> Commit:

@@ -35,8 +35,8 @@ async def remove_everything(edge: Edge, firewall: Firewall) -> ResetReport:
         except VoltError as error:
             failed.append(error.message)
     try:
-        await firewall.remove()
-        removed.append("the nftables tables inet volt and bridge volt")
+        if await firewall.remove():
+            removed.append("the nftables tables inet volt and bridge volt")
     except VoltError as error:
         failed.append(error.message)
     await asyncio.to_thread(ResolvConf().remove_all)

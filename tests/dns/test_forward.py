@@ -370,6 +370,8 @@ def test_finish_waits_and_then_gives_up() -> None:
             asker.send()
             await asker.forwarder.finish(0.05)
             assert asker.delivered == [None]
+            asker.send()
+            assert (asker.delivered, asker.counters.in_flight) == ([None, None], 0)
 
     run(main())
 

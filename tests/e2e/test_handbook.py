@@ -155,7 +155,13 @@ def test_dns_names(running: Host) -> None:
     unknown = running.traffic.query("web", "10.0.0.1", "nobody.volt.local")
     assert (unknown["rcode"], unknown["authority"]) == ("NXDOMAIN", ["SOA"])
     entries = running.volt_json("net", "dns", "list")
-    wanted = {"name": "db", "address": address, "network": "volt0", "workload": "db"}
+    wanted = {
+        "name": "db.volt.local",
+        "type": "A",
+        "address": address,
+        "network": "volt0",
+        "workload": "db",
+    }
     assert any(wanted.items() <= each.items() for each in entries)
     assert address in running.volt("net", "dns", "query", "db").stdout
     assert running.volt("net", "dns", "flush").returncode == 0

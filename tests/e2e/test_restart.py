@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import make_pair
 from tests.support.host import Host
 from tests.support.kernel_objects import identities
 from tests.support.service import Service
@@ -24,8 +25,7 @@ def test_a_restart_loses_no_packet_and_remakes_nothing(pair: Host, how: signal.S
     datagrams, questions = start_streams(pair)
     status = pair.stop_agent(how)
     pair.start_agent()
-    pair.traffic.await_name("web", "10.30.0.1", "db", pair.address_of("db"))
-    sent, asked = pair.traffic.stop_stream(datagrams), pair.traffic.stop_stream(questions)
+    sent, asked = stop_streams(pair, datagrams, questions)
     assert status == (0 if how == signal.SIGTERM else -how)
     assert (sent["lost"], sent["sent"] > 50) == (0, True), sent
     assert asked["longest_gap_ms"] < DNS_GAP_MS
@@ -39,13 +39,12 @@ def test_with_kept_sockets_no_query_is_lost(host: Host, how: str) -> None:
     service = Service(host, *host.agent_command)
     try:
         service.order("start")
-        prepare(host)
+        make_pair(host)
         before = identities(host)
         datagrams, questions = start_streams(host)
         service.order(how)
         state = service.order("start") if how == "kill" else service.order("state")
-        host.await_ready()
-        sent, asked = host.traffic.stop_stream(datagrams), host.traffic.stop_stream(questions)
+        sent, asked = stop_streams(host, datagrams, questions)
         assert sent["lost"] == 0, sent
         assert (asked["lost"], asked["wrong"]) == (0, 0), (asked, state, host.agent_log())
         assert any(name.startswith("dns-udp-") for name in state["store"])
@@ -85,16 +84,9 @@ def test_a_second_agent_is_refused(running: Host) -> None:
     """It says that one is running, and the first one does not notice."""
     second = running.run(*running.agent_command, check=False)
     assert second.returncode == 1
-    assert "error: " in second.stderr
-    assert "Traceback" not in second.stderr
+    assert len(second.stderr.splitlines()) <= 2
+    assert "another agent" in second.stderr
     assert running.is_ready()
-
-
-def prepare(host: Host) -> None:
-    """The network backend with web and db, as the fixture `pair` does it."""
-    host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
-    host.connect("backend", "web", "db")
-    host.traffic.serve("db", udp=[80])
 
 
 def start_streams(host: Host) -> tuple[int, int]:
@@ -103,5 +95,12 @@ def start_streams(host: Host) -> tuple[int, int]:
     datagrams = host.traffic.start_stream("udp", source="web", target=address, port=80, rate=200)
     wanted: dict[str, Any] = {"name": "db", "address": address, "rate": 50}
     questions = host.traffic.start_stream("dns", source="web", server="10.30.0.1", **wanted)
-    host.traffic.await_name("web", "10.30.0.1", "db", address)
+    host.traffic.await_stream(questions)
     return datagrams, questions
+
+
+def stop_streams(host: Host, *streams: int) -> list[dict[str, Any]]:
+    """The reports of streams, once each of them flows (again)."""
+    for stream in streams:
+        host.traffic.await_stream(stream)
+    return [host.traffic.stop_stream(stream) for stream in streams]

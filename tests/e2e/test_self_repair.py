@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.conftest import make_pair
 from tests.support.host import Host
 from tests.support.kernel_objects import shape
 from tests.support.process import wait_until
@@ -35,9 +37,19 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Host]:
+    """One host for all damages: each test leaves it whole, or fails."""
+    with Host() as host:
+        host.start_agent()
+        make_pair(host)
+        yield host
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_damage_by_hand_is_repaired(pair: Host, damage: str) -> None:
+def test_damage_by_hand_is_repaired(lasting: Host, damage: str) -> None:
     """Within a second everything is as before, packets flow, and an event says what was done."""
+    pair = lasting
     address = pair.address_of("db")
     before = shape(pair)
     known = len(pair.events())
@@ -53,7 +65,7 @@ def test_damage_by_hand_is_repaired(pair: Host, damage: str) -> None:
 
 def test_a_foreign_table_is_left_alone(pair: Host) -> None:
     """What is not volt's is neither repaired nor removed."""
-    pair.run("nft", "-f", "-", input="table inet mine { chain c { counter; } }")
+    pair.run("nft", "-f", "-", input="table inet mine {\n chain c {\n counter\n }\n}\n")
     pair.run("ip", "link", "add", "br0", "type", "bridge")
     pair.run("nft", "delete", "table", "inet", "volt")
     wait_until(
@@ -81,4 +93,4 @@ def test_reset_removes_everything_volt_made_and_nothing_else(pair: Host) -> None
     ]  # fmt: skip
     assert pair.run("ls", "-A", "/etc/netns").stdout == ""
     pair.start_agent()
-    assert [each["name"] for each in pair.volt_json("net", "list")] == ["volt0", "backend"]
+    assert {each["name"] for each in pair.volt_json("net", "list")} == {"volt0", "backend"}

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from tests.firewall.lab import GUEST, NETWORKS, SNAPSHOT, WEB
 from volt_agent.errors import Invalid
-from volt_agent.firewall.compile import dependents, fragment, quoted, sources
+from volt_agent.firewall.compile import dependents, fragment, sources
+from volt_agent.firewall.quote import quoted
 from volt_agent.firewall.ruleset import Element
 from volt_agent.firewall.tables import FAMILY_OF_SET
 from volt_agent.model.host import HostPolicy, HostPort

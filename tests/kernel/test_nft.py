@@ -78,6 +78,13 @@ def test_refusal_has_the_reason_and_the_errno(text: str, message: str, number: i
     in_namespace(scenario)
 
 
+def test_suggestion_is_no_part_of_the_reason() -> None:
+    """nft guesses at a set with a similar name; the errno is to be found all the same."""
+    error = refusal("Error: No such file or directory; did you mean set 'sources' in table?\nadd")
+    assert error.message == "nftables refused the change: No such file or directory"
+    assert error.errno == errno.ENOENT
+
+
 @given(st.text())
 @settings(max_examples=200, deadline=None)
 def test_any_complaint_becomes_one_line(complaint: str) -> None:

@@ -82,7 +82,9 @@ def _private_etc(room: Path) -> None:
     resolv.unlink(missing_ok=True)
     resolv.write_text(f"nameserver {OUTSIDE_ADDRESS}\n")
     shutil.rmtree("/etc/volt", ignore_errors=True)
-    Path("/etc/netns").mkdir(exist_ok=True)
+    # The machine's own one would belong to somebody who is nobody in a user namespace.
+    namespaces.NAMED_ETC.mkdir(exist_ok=True)
+    namespaces.mount("tmpfs", namespaces.NAMED_ETC, "mode=755,size=16m")
 
 
 def _ip(command: list[str], batch: str) -> None:
@@ -120,6 +122,7 @@ def commands(traffic: Traffic) -> dict[str, Command]:
         "await_name": traffic.await_name,
         "start_stream": traffic.start_stream,
         "await_progress": traffic.await_progress,
+        "progress": traffic.progress,
         "stop_stream": traffic.stop_stream,
     }
 

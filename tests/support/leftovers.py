@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 KINDS = ("net", "mnt", "pid", "user")
+VOLTS_LINKS = ("volt", "vc-", "vt-")
 
 
 def namespaces_of(pid: int | str) -> dict[str, str]:
@@ -39,13 +40,19 @@ def _has_ended(pid: str) -> bool:
         return True
 
 
-def machine() -> dict[str, object]:
-    """What a private host could have left on the machine itself: compare before and after."""
+def machine(names: Iterable[str] | None = None) -> dict[str, object]:
+    """What a private host could have left on the machine itself: compare before and after.
+
+    With `names` only links that volt would make and namespaces of these names: on a machine in use
+    others come and go meanwhile. Without, everything.
+    """
+    wanted = None if names is None else set(names)
+    links = os.listdir("/sys/class/net")
     return {
-        "links": sorted(os.listdir("/sys/class/net")),
-        "named namespaces": _listing("/run/netns"),
-        "resolv.conf of namespaces": _listing("/etc/netns"),
-        "mounts": sorted(_mount_points()),
+        "links": sorted(each for each in links if wanted is None or each.startswith(VOLTS_LINKS)),
+        "named namespaces": _listing("/run/netns", wanted),
+        "resolv.conf of namespaces": _listing("/etc/netns", wanted),
+        "mounts": _mount_points() if wanted is None else [],
         "ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
         "volt's files": [
             path for path in ("/run/volt", "/var/lib/volt", "/etc/volt") if os.path.exists(path)
@@ -53,12 +60,13 @@ def machine() -> dict[str, object]:
     }
 
 
-def _listing(directory: str) -> list[str]:
+def _listing(directory: str, wanted: set[str] | None) -> list[str]:
     try:
-        return sorted(os.listdir(directory))
+        return sorted(each for each in os.listdir(directory) if wanted is None or each in wanted)
     except FileNotFoundError:
         return []
 
 
-def _mount_points() -> Iterable[str]:
-    return (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+def _mount_points() -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return sorted(line.split()[4] for line in lines)

@@ -50,6 +50,7 @@ class Machine:
         self._rootless = bool(before) or os.geteuid() != 0
         self._numbers = itertools.count()
         self._namespaces: set[str] = set()
+        self._started: list[Process] = []
         self.traffic = TrafficControl(self.do)
         self._first = self._start()
         try:
@@ -84,6 +85,8 @@ class Machine:
             self._first.kill()
             self._first.wait()
         self._replies.close()
+        for process in self._started:
+            process.forget()
         try:
             wait_until(lambda: not self.processes(), "all processes ended", 5)
         except TimeoutError:
@@ -151,12 +154,14 @@ class Machine:
         **options: Any,
     ) -> Process:
         """Start a command inside, in a session of its own; `options` go to subprocess.Popen."""
-        return Process(
+        process = Process(
             self.enter(*argv, where=where),
             env=self.environment | dict(environment or {}),
             cwd=ROOT,
             **({"stdin": subprocess.DEVNULL} | options),
         )
+        self._started.append(process)
+        return process
 
     def do(self, what: str, **arguments: Any) -> Any:
         """Ask the host's first process (`inside.commands`) and wait for what it says."""
@@ -180,7 +185,7 @@ class Machine:
         path = f"{ROOM}/bin:{kept.get('PATH', '')}:/usr/sbin:/sbin"
         own = {
             "PATH": path,
-            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}:{kept.get('PYTHONPATH', '')}".rstrip(":"),
             "VOLT_CONFIG": f"{ROOM}/config.yaml",
             "VOLT_STATE_DIR": f"{ROOM}/state",
         }

@@ -15,6 +15,7 @@ MS_BIND = 0x1000  # linux/mount.h
 MNT_DETACH = 2
 
 NAMED = Path("/run/netns")
+NAMED_ETC = Path("/etc/netns")  # ip-netns(8): files that replace those of /etc in a namespace
 # Where a private host keeps the namespace on the far side of its uplink: not under /run/netns,
 # because whatever stands there is a workload to volt.
 OUTSIDE = Path("/run/host/outside")

@@ -70,6 +70,13 @@ class Process:
             self.wait(5)
             raise
 
+    def forget(self) -> None:
+        """Take the status of a command that ended with its machine, and close its pipes."""
+        self.wait(5)
+        for pipe in (self.entering.stdin, self.entering.stdout, self.entering.stderr):
+            if pipe is not None:
+                pipe.close()
+
     def resident_bytes(self) -> int:
         """VmRSS of the command."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():

@@ -21,7 +21,8 @@ class Stream(Protocol):
     """Something that runs from `start` to `stop`."""
 
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """How many answers or lines have come so far."""
 
     async def start(self) -> None: ...
 
@@ -103,11 +104,16 @@ class DatagramStream:
         self._sock.close()
         return {
             "sent": self._sent,
-            "received": len(self._answered),
-            "lost": self._sent - len(self._answered),
+            "received": self.received,
+            "lost": self._sent - self.received,
+            "first_lost": self._first_lost(),
             "wrong": self._wrong,
             "longest_gap_ms": self._gaps.milliseconds,
         }
+
+    def _first_lost(self) -> list[int]:
+        """The numbers of the first few datagrams without an answer: when it happened."""
+        return [each for each in range(self._sent) if each not in self._answered][:10]
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,6 +140,8 @@ class DatagramStream:
 
 class LineStream:
     """One TCP connection that carries lines at a steady rate: a session (echoed) or a download."""
+
+    received: int
 
     def __init__(self, source: str, target: str, port: int, rate: float, download: bool) -> None:
         self._sock = socket_in(source, socket.AF_INET, socket.SOCK_STREAM)

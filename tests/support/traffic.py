@@ -187,6 +187,10 @@ class Traffic:
                     await stream.next_sign()
         return loop.time() - began
 
+    def progress(self, number: int) -> int:
+        """How many answers or lines a stream has received so far."""
+        return self._streams[number].received
+
     async def stop_stream(self, number: int) -> dict[str, Any]:
         """End a stream and say what became of it."""
         return await self._streams[number].stop()

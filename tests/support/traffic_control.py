@@ -58,6 +58,11 @@ class TrafficControl:
         """Wait until each of these streams has received `more`; how long that took (seconds)."""
         return float(self._do("await_progress", numbers=list(numbers), more=more, within=within))
 
+    def await_stream(self, number: int, more: int = 20, within: float = 10) -> None:
+        """Wait until a stream has received `more` answers or lines than now."""
+        goal = self._do("progress", number=number) + more
+        wait_until(lambda: self._do("progress", number=number) >= goal, "the stream flows", within)
+
     def stop_stream(self, number: int) -> dict[str, Any]:
         report: dict[str, Any] = self._do("stop_stream", number=number)
         return report

@@ -32,6 +32,7 @@ RequiredWorkload = Annotated[
 PortSecurityOption = Annotated[
     str | None,
     typer.Option(
+        "--port-security",
         metavar="on|off",
         help="Drop spoofed addresses. Off for nested machines, virtual IPs, DHCP relays.",
         autocompletion=lambda: ["on", "off"],

@@ -59,6 +59,7 @@ class Group(TyperGroup):
         super().__init__(
             name=name,
             help=help,
+            short_help=help,
             commands=list(commands),
             params=list(global_options()),
             rich_markup_mode=None,
@@ -86,7 +87,7 @@ class Group(TyperGroup):
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, AnyCommand | None, list[str]]:
         known = self.list_commands(ctx)
-        if args[0] in known or args[0].startswith("-") or ctx.resilient_parsing:
+        if args[0] in known or args[0].startswith("-"):
             return super().resolve_command(ctx, args)
         message = f"there is no command {args[0]!r} in `{ctx.command_path}`"
         raise Invalid(message, _what_was_meant(args[0], ctx, known))
@@ -106,6 +107,8 @@ def command(
         app.command(name, cls=Command)(function)
         made = cast("Command", get_command(app))
         made.examples = examples
+        # In lists of commands: the whole first line, where typer would cut it off.
+        made.short_help = (made.help or "").partition("\n")[0]
         made.params += [*([_format_option()] if prints else []), *global_options()]
         return made
 

@@ -9,6 +9,7 @@ agent there are no names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -117,10 +118,11 @@ def complete(root: Group, session: Session, environ: Mapping[str, str]) -> None:
         raise Invalid(f"{VARIABLE}: no such shell: {shell}", "bash, zsh and fish are known")
     words = split_arg_string(environ.get("COMP_WORDS", ""))
     args, incomplete = _word_to_complete(shell, words[1:], environ.get("COMP_CWORD", ""))
-    ctx = _resolve_context(root, {"obj": session}, "volt", args)
-    asked, incomplete = _resolve_incomplete(ctx, args, incomplete)
-    for item in asked.shell_complete(ctx, incomplete):
-        session.write(_candidate(shell, item) + "\n")
+    with suppress(VoltError):  # a word before this one is wrong: there is nothing to offer
+        ctx = _resolve_context(root, {"obj": session}, "volt", args)
+        asked, incomplete = _resolve_incomplete(ctx, args, incomplete)
+        for item in asked.shell_complete(ctx, incomplete):
+            session.write(_candidate(shell, item) + "\n")
 
 
 def _word_to_complete(shell: str, words: list[str], place: str) -> tuple[list[str], str]:

@@ -7,6 +7,8 @@ signals. VOLT_DEBUG=1 shows the traceback.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ NOBODY_READS = 141
 
 def exit_status_of(run: Callable[[Sequence[str] | None], None], args: Sequence[str] | None) -> int:
     """Run `run(args)`, say on standard error what went wrong; returns the exit status."""
+    _repair_streams()
     try:
         try:
             run(args)
@@ -32,13 +35,29 @@ def exit_status_of(run: Callable[[Sequence[str] | None], None], args: Sequence[s
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # What is still buffered has nowhere to go; without this, the interpreter complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return NOBODY_READS
     except Exception as error:
+        if isinstance(error, OSError):
+            _give_up_output()
         _show_traceback_if_wanted()
         return report(as_volt_error(error))
     return 0
+
+
+def _give_up_output() -> None:
+    """What is still buffered has nowhere to go; without this, the interpreter complains at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _repair_streams() -> None:
+    """Closed ones swallow what is written; characters that one cannot show are escaped."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open while we live
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def report(error: VoltError) -> int:

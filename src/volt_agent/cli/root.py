@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from .. import __version__
 from ..control.client import decoded
-from ..errors import VoltError
+from ..errors import Invalid, VoltError
 from .command import Group, option
 from .session import Session
 
@@ -31,9 +31,16 @@ def run(args: Sequence[str] | None) -> None:
 
         return complete(ROOT, session, os.environ)
     given = list(sys.argv[1:] if args is None else args)
+    if not all(map(_is_text, given)):
+        raise Invalid("the command line is not UTF-8")
     with ROOT.make_context("volt", given, help_option_names=["-h", "--help"], obj=session) as ctx:
         ROOT.invoke(ctx)
     return None
+
+
+def _is_text(arg: str) -> bool:
+    """Bytes that are no UTF-8 come as lone surrogates (PEP 383), which JSON cannot carry."""
+    return not any("\ud800" <= each <= "\udfff" for each in arg)
 
 
 class _Versioned(Struct):

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Awaitable[Any]]
 
+QUOTED_MAX = 200
+
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
 
@@ -100,10 +102,11 @@ class Api:
             return _FORBIDDEN
         allowed = self._verbs(request)
         if not allowed:
-            return failure(404, "not_found", f"no such path: {request.path}", self._hint(request))
+            message = f"no such path: {_quoted(request.path)}"
+            return failure(404, "not_found", message, self._hint(request))
         if request.method not in allowed:
             verbs = ", ".join(allowed)
-            message = f"{request.path} takes {verbs}, not {request.method}"
+            message = f"{request.path} takes {verbs}, not {_quoted(request.method)}"
             return failure(405, "method_not_allowed", message, allow=verbs)
         return None
 
@@ -222,7 +225,12 @@ def _in_words(method: Method[Any, Any], mistake: str) -> str:
     words = mistake.replace("Object contains unknown field", "there is no parameter")
     words = words.replace("Object missing required field", "a parameter is missing:")
     words = words.replace(" - at `$.", " in `").replace(" - at `$`", "")
-    return f"{method.name}: {words[0].lower()}{words[1:]}".replace("`", "'")
+    return f"{method.name}: {words[0].lower()}{_quoted(words[1:])}".replace("`", "'")
+
+
+def _quoted(theirs: str) -> str:
+    """What a caller wrote, fit for a message: one line, not too long."""
+    return "".join(each if each.isprintable() else "?" for each in theirs[:QUOTED_MAX])
 
 
 def _parameters_of(method: Method[Any, Any]) -> str:

@@ -6,6 +6,7 @@ What is imported here is most of what a `volt` command costs, which is why h11 i
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Sequence
 from typing import TypeVar
@@ -69,17 +70,18 @@ class Client:
     def connect(self) -> socket.socket:
         """A socket connected to the first of `paths` where an agent listens.
 
-        If there is none, one that listens but may not be used is worth more than one that is
+        If there is none, one that listens but cannot be used is worth more than one that is
         absent: that error is raised.
         """
         denied: VoltError | None = None
         for path in self.paths:
             sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(self._timeout)
             try:
-                sock.connect(path)
+                self._connect(sock, path)
             except PermissionError:
                 denied = Forbidden(f"you may not use the agent's socket {path}", GROUP_HINT)
+            except BlockingIOError:
+                denied = Failed(f"the agent on {path} is too busy to answer")
             except OSError:
                 pass
             else:
@@ -89,6 +91,15 @@ class Client:
         raise denied or AgentNotRunning(
             f"no agent is running (nobody answers on {where})", START_HINT
         )
+
+    def _connect(self, sock: socket.socket, path: str) -> None:
+        """While the agent's backlog is full, connect() waits on a blocking socket only: one with a
+        time-out of Python's fails with EAGAIN at once (unix(7))."""
+        whole, part = divmod(self._timeout, 1)
+        patience = struct.pack("ll", int(whole), int(part * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        sock.connect(path)
+        sock.settimeout(self._timeout)
 
 
 def decoded(answer: Answer, result: type[R]) -> R:

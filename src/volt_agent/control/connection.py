@@ -119,6 +119,8 @@ class Connection:
             head = await self._head()
             if head is None:
                 return False
+            if not head.http_version.startswith(b"1."):
+                raise _UnreadableError(_UNKNOWN_VERSION)
             request = request_of(head, self._peer)
             refusal = self._api.refusal(request)
             body = await self._body(head, refusal)
@@ -273,4 +275,5 @@ def _too_slow(part: str, seconds: float) -> Response:
     return failure(408, "timeout", f"the {part} of the request took longer than {seconds:g} s")
 
 
+_UNKNOWN_VERSION = failure(505, "invalid", "only HTTP/1.0 and HTTP/1.1 are spoken here")
 _CONTINUE = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")

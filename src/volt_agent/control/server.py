@@ -17,12 +17,14 @@ from .connection import Connection, Limits, Phase
 from .failure import error_body
 from .peer import peer_of
 from .sockets import Listener
+from .wire import close_socket
 
 log = logging.getLogger(__name__)
 
-# accept() fails like this when the process or the system is short of something for a moment.
-_SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_SHORTAGE_PAUSE = 0.1
+# What accept() says of a listener that will never work again. Everything else passes: a client that
+# has gone already, or a shortage of descriptors or memory (accept(2), "Error handling").
+_BROKEN = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}
+_PAUSE = 0.1
 
 _BUSY_BODY = error_body("busy", "too many connections", "try again in a moment")
 _BUSY = (
@@ -59,7 +61,9 @@ class ControlServer:
                 self._stop()
 
     def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
         for listener in self._listeners:
+            close_socket(loop, listener.sock)
             listener.close()
         for connections in self._connections.values():
             for connection in connections:
@@ -68,14 +72,17 @@ class ControlServer:
     async def _accept(self, listener: Listener, group: anyio.abc.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            # sock_accept does not wait where somebody is there already: without this pause, a
+            # crowd at the door would have the loop for itself.
+            await asyncio.sleep(0)
             try:
                 sock, _ = await loop.sock_accept(listener.sock)
             except OSError as error:
-                if error.errno not in _SHORTAGE:
+                if error.errno in _BROKEN:
                     raise
                 log.warning("cannot accept on %r: %s", listener, error.strerror)
                 self._make_room(listener)
-                await asyncio.sleep(_SHORTAGE_PAUSE)
+                await asyncio.sleep(_PAUSE)
                 continue
             connection = self._admit(listener, sock)
             if connection is not None:

@@ -15,10 +15,9 @@ log = logging.getLogger(__name__)
 
 # sun_path has 108 bytes with the terminating zero (linux/un.h).
 PATH_MAX = 107
-# As many as may be connected: a burst of clients waits instead of being refused.
-BACKLOG = 512
-# The kernel answers connect() at once, whatever the agent does, unless its backlog is full.
-PROBE_TIMEOUT = 2.0
+# A burst of clients waits to be accepted; a non-blocking connect() fails when the backlog is full.
+# The kernel cuts this down to net.core.somaxconn.
+BACKLOG = 4096
 
 
 class Listener:
@@ -51,8 +50,7 @@ def bind_control_socket(path: str, group: int | None) -> Listener:
 
     It is bound under a temporary name and renamed when it listens, so that nobody ever finds a
     socket that refuses, or one with the wrong mode. Raises Refused if a live agent answers on
-    `path`, Invalid if `path` cannot be a socket, Failed if the file system refuses. Blocks for up
-    to PROBE_TIMEOUT: call it before the loop runs.
+    `path`, Invalid if `path` cannot be a socket, Failed if the file system refuses.
     """
     temporary = os.path.join(os.path.dirname(path), f".{os.getpid()}.sock")
     if max(len(os.fsencode(path)), len(os.fsencode(temporary))) > PATH_MAX:
@@ -67,7 +65,12 @@ def bind_control_socket(path: str, group: int | None) -> Listener:
 
 
 def inherited_control_socket(sock: socket.socket) -> Listener:
-    """A control socket that the service manager listens on for us (sd_listen_fds(3))."""
+    """A control socket that the service manager listens on for us (sd_listen_fds(3)).
+
+    Only a Unix socket tells who calls: anything else is Invalid.
+    """
+    if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        raise Invalid("the inherited control socket is no Unix stream socket")
     return Listener(sock, serves_rpc=True)
 
 
@@ -109,12 +112,12 @@ def _check_replaceable(path: str) -> None:
 
 def _somebody_answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(PROBE_TIMEOUT)
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except TimeoutError:  # its backlog is full: alive, and very busy
+        except BlockingIOError:  # the backlog is full: alive, and very busy
             return True
     return True
 

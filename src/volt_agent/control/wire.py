@@ -8,7 +8,8 @@ import socket
 
 import anyio
 
-READ_SIZE = 65536
+# Also what bounds the work of one turn: h11 needs a microsecond for each byte of tiny chunks.
+READ_SIZE = 16384
 
 
 class Wire:
@@ -52,4 +53,15 @@ class Wire:
                 pass
 
     def close(self) -> None:
-        self._sock.close()
+        close_socket(self._loop, self._sock)
+
+
+def close_socket(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Close a socket that the loop has waited for.
+
+    A cancelled sock_recv or sock_accept forgets its file descriptor only in the loop's next turn.
+    Closed before, the descriptor may by then be that of a new client, which would never be heard.
+    """
+    loop.remove_reader(sock)
+    loop.remove_writer(sock)
+    sock.close()

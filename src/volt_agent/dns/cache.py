@@ -59,7 +59,9 @@ class TailCache:
 
     def clear(self) -> int:
         """Drop everything; returns how many tails that were."""
-        dropped = self._count
-        while self._places:
-            self.drop(next(iter(self._places)))
+        dropped, self._count = self._count, 0
+        for places in self._places.values():
+            for tails, key in places:
+                tails.pop(key, None)
+        self._places.clear()
         return dropped

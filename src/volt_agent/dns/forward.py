@@ -16,6 +16,7 @@ from .reply import Relayed
 from .settings import DnsSettings
 from .upstream import (
     Clock,
+    Ears,
     Exchange,
     Failure,
     Question,
@@ -90,6 +91,8 @@ class Forwarder:
         self._waiting: Counter[str] = Counter()
         self._waiting_in_all = 0
         self._remembered: OrderedDict[Question, Relayed] = OrderedDict()
+        self._finished = False
+        self._ears = Ears()
         self._landed = asyncio.Event()
         self._landed.set()
 
@@ -140,16 +143,20 @@ class Forwarder:
             self._join(flight, client, deliver)
 
     async def finish(self, grace: float) -> None:
-        """Wait `grace` seconds for what is under way, then give the rest up (`deliver(None)`)."""
+        """Wait `grace` seconds for what is under way; give up the rest and whatever comes later."""
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._landed.wait()
+        self._finished = True
         for flight in list(self._flights.values()):
             self._land(flight, None)
+        self._ears.shut()
         await asyncio.sleep(0)  # cancelled tasks end here
 
     def _has_room(self, client: str) -> bool:
-        return self._waiting[client] < WAITING_PER_CLIENT and self._waiting_in_all < WAITING_MAX
+        if self._finished or self._waiting_in_all >= WAITING_MAX:
+            return False
+        return self._waiting[client] < WAITING_PER_CLIENT
 
     def _take_off(self, question: Question, client: str, deliver: Deliver) -> None:
         servers = itinerary(self._upstreams, self._shunned, self._clock())
@@ -174,7 +181,7 @@ class Forwarder:
             self._counters.upstream_queries += 1
             try:
                 flight.exchange = UdpExchange(
-                    upstream, flight.question, self._clock, self._counters, done
+                    upstream, flight.question, self._ears, self._clock, self._counters, done
                 )
             except OSError:
                 self._blame(flight, upstream, Failure.UNREACHABLE)
@@ -243,15 +250,17 @@ class Forwarder:
         flight.rest()
         del self._flights[flight.question]
         self._counters.in_flight = len(self._flights)
-        self._waiting_in_all -= len(flight.waiting)
-        self._waiting.subtract(client for client, _ in flight.waiting)
-        for client in {client for client, _ in flight.waiting}:
-            if self._waiting[client] <= 0:
-                del self._waiting[client]
         if not self._flights:
             self._landed.set()
-        for _, deliver in flight.waiting:
+        for client, deliver in flight.waiting:
+            self._leave(client)
             deliver(relayed)
+
+    def _leave(self, client: str) -> None:
+        self._waiting_in_all -= 1
+        self._waiting[client] -= 1
+        if not self._waiting[client]:
+            del self._waiting[client]
 
 
 def itinerary(

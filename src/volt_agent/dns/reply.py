@@ -9,9 +9,7 @@ long as before, so compression pointers stay right.
 from __future__ import annotations
 
 from struct import Struct as Layout
-from typing import Final
-
-from msgspec import Struct
+from typing import Final, NamedTuple
 
 from . import wire
 from .wire import HEADER, Malformed, Query, Rcode, Type
@@ -26,13 +24,14 @@ LONGEST_NEGATIVE_LIFE = 300
 # service discovery and block lists, have a few hundred.
 RECORDS_MAX = 1000
 
+_RECORD = wire.RECORD
 _COUNTS = Layout("!HHHHH")
 _TTL: Final = Layout("!I").pack_into
 _MINIMUM: Final = Layout("!I").unpack_from
 
 
-class Record(Struct, frozen=True):
-    """Where a record stands: its type, TTL, the offset of the TTL, and where its data begins."""
+class Record(NamedTuple):
+    """Where a record stands: its type, its TTL, where that TTL is, where its data begin and end."""
 
     rtype: int
     ttl: int
@@ -158,21 +157,19 @@ def _read_records(packet: bytes, at: int, count: int) -> list[Record]:
     if count > RECORDS_MAX:
         raise Malformed("too many records")
     records = []
+    size = len(packet)
     for _ in range(count):
-        record = _read_record(packet, _skip_name(packet, at))
-        records.append(record)
-        at = record.end
+        at = _skip_name(packet, at)
+        data = at + _RECORD.size
+        if data > size:
+            raise Malformed("cut record")
+        rtype, _, ttl, length = _RECORD.unpack_from(packet, at)
+        end = data + length
+        if end > size:
+            raise Malformed("cut record")
+        records.append(Record(rtype, ttl, at + 4, data, end))
+        at = end
     return records
-
-
-def _read_record(packet: bytes, at: int) -> Record:
-    data = at + wire.RECORD.size
-    if data > len(packet):
-        raise Malformed("cut record")
-    rtype, _, ttl, length = wire.RECORD.unpack_from(packet, at)
-    if data + length > len(packet):
-        raise Malformed("cut record")
-    return Record(rtype, ttl, at + 4, data, data + length)
 
 
 def _skip_name(packet: bytes, at: int) -> int:

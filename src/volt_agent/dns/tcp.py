@@ -23,8 +23,7 @@ from .wire import QUERY_MAX
 CONNECTIONS_MAX = 256
 CONNECTIONS_PER_CLIENT = 32
 IDLE_SECONDS = 10.0
-# Questions of one connection that may be under way; beyond it nothing more is read until answers
-# go.
+# Questions of one connection that may be under way; beyond it nothing more is read for now.
 PIPELINE_MAX = 32
 # Octets waiting for a slow reader: above, nothing more is read. With PIPELINE_MAX replies of 64 KiB
 # still to come it can grow to 2 MiB, for the 10 seconds that a reader has to take something. The

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Callable
 from enum import Enum
@@ -25,6 +26,8 @@ Upstream = tuple[str, int]
 
 # Wrong replies to one question after which somebody is probably guessing: over TCP he cannot.
 STRAYS_MAX = 8
+# Sockets that are served for one wake-up of the loop.
+_EVENTS = 16
 # What a server may send over UDP although we announce less.
 _DATAGRAM_MAX = 4096
 
@@ -76,16 +79,64 @@ class Exchange(Protocol):
     def cancel(self) -> None: ...
 
 
+class Ears:
+    """The sockets of all exchanges under way, in one epoll set, which is all that the loop watches.
+
+    A socket of its own for each question makes this worth while: telling the loop itself about each
+    of them, and that it is gone again, costs six times as much (20 us instead of 3).
+    """
+
+    def __init__(self) -> None:
+        self._epoll: select.epoll | None = None
+        self._listening: dict[int, Callable[[], None]] = {}
+
+    def listen(self, sock: socket.socket, on_readable: Callable[[], None]) -> None:
+        """Call `on_readable` while there is something to read, or an error to be told."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._on_ready)
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        self._listening[sock.fileno()] = on_readable
+
+    def close(self, sock: socket.socket) -> None:
+        """Close `sock`, which takes it out of the set as well (epoll(7))."""
+        self._listening.pop(sock.fileno(), None)
+        sock.close()
+
+    def shut(self) -> None:
+        """Hear nothing any more; listening again starts afresh."""
+        if self._epoll is not None:
+            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._epoll = None
+            self._listening.clear()
+
+    def _on_ready(self) -> None:
+        if self._epoll is None:
+            return
+        for descriptor, _ in self._epoll.poll(0, _EVENTS):
+            on_readable = self._listening.get(descriptor)
+            if on_readable is not None:
+                on_readable()
+
+
 class UdpExchange:
     """A question under way over UDP."""
 
     def __init__(
-        self, upstream: Upstream, question: Question, clock: Clock, counters: Counters, done: Done
+        self,
+        upstream: Upstream,
+        question: Question,
+        ears: Ears,
+        clock: Clock,
+        counters: Counters,
+        done: Done,
     ) -> None:
         """Sends at once. Raises OSError where that is impossible (no route, no descriptors)."""
         entropy = os.urandom(2 + len(question.name))
         self._ident = entropy[:2]
         self._section = question.section(entropy[2:])
+        self._ears = ears
         self._clock = clock
         self._counters = counters
         self._done = done
@@ -96,12 +147,10 @@ class UdpExchange:
         except OSError:
             self._socket.close()
             raise
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket, self._on_readable)
+        ears.listen(self._socket, self._on_readable)
 
     def cancel(self) -> None:
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
+        self._ears.close(self._socket)
 
     def _on_readable(self) -> None:
         try:

@@ -99,11 +99,13 @@ class Firewall:
         async with self._lock:
             return await self._is_in_force()
 
-    async def remove(self) -> None:
-        """Delete both tables and nothing else (`volt agent reset`)."""
+    async def remove(self) -> bool:
+        """Delete both tables and nothing else (`volt agent reset`); whether there was one."""
         async with self._lock:
+            there = [await self._nft.listing(*place) is not None for place in _PLACES]
             await self._nft.run(render.removal())
             self._compiled = Compiled()
+        return any(there)
 
     async def counters(self) -> tuple[DropCount, ...]:
         """What the defaults have dropped, by reason, in the order of the tables."""

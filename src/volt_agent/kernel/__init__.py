@@ -27,11 +27,11 @@ How operations are carried out, in a worker thread:
 
 How the mirror is kept, on the loop:
 
-`watch`      links, addresses, per-interface settings of the own namespace; reads all again after
-             losses; `mirroring` says what a message changes
-`inside_watch`    changes in the namespaces behind the ports
-`subscription`    the listening socket of both
+`watch`      links, addresses, per-interface settings of the own namespace; `mirroring` says what a
+             message changes, `reading` reads everything at the start and after losses
+`inside_watch`   changes in the namespaces behind the ports
+`subscription`   the listening socket of both
 
-Netlink itself: `netlink` the format, `netlink_socket` asking, `link_messages` and `ip_messages` what
-is said about links, addresses and routes.
+Netlink itself: `netlink` the format, `netlink_socket` asking, `link_messages` and `ip_messages`
+what is said about links, addresses and routes.
 """

@@ -6,9 +6,8 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Network
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from . import ip_messages, sysctl
 from .interface_names import index_of
@@ -22,6 +21,7 @@ from .link_actions import (
     delete_together,
     remove_link,
 )
+from .looking import host_routes
 from .namespaces import entered
 from .netlink_socket import NetlinkSocket
 from .ops import (
@@ -38,10 +38,6 @@ from .ops import (
     SetSysctl,
 )
 from .refusals import Explained, open_for, refused, unless
-
-# A host has a handful of routes in its main table, an Internet router a million: only the first
-# ones are looked at, and the default route is always the first of all.
-ROUTES_MAX = 4096
 
 
 class Step(NamedTuple):
@@ -66,6 +62,12 @@ def carry_out(ops: Sequence[Op], home: NetlinkSocket) -> None:
                 _take(in_turn, socket)
         except OSError as error:
             raise refused(in_turn[0].op, error) from error
+
+
+def is_unannounced(op: Op) -> TypeGuard[AddBridge | AddVeth | AddTap | SetLink]:
+    """Whether `op` may change a link of the own namespace without a word from the kernel."""
+    makes_or_changes = isinstance(op, AddBridge | AddVeth | AddTap | SetLink)
+    return makes_or_changes and op.namespace is None
 
 
 def _steps(op: Op) -> Iterator[Step]:
@@ -118,17 +120,10 @@ def _add_route(socket: NetlinkSocket, op: AddRoute) -> None:
     except OSError as error:
         if error.errno != errno.EEXIST:
             raise
-        present = _routes_to(op.destination)
+        present = [hop for hop in host_routes() if hop.destination == op.destination]
         if wanted not in present:
             ways = ", ".join(str(hop.gateway or "on link") for hop in present) or "another table"
             raise Explained(errno.EEXIST, f"there is one already ({ways})") from None
-
-
-def _routes_to(destination: IPv4Network) -> list[Hop]:
-    with NetlinkSocket() as socket:
-        answers = socket.dump(ip_messages.all_routes(), ROUTES_MAX)
-    hops = (ip_messages.decode_route(each.body) for each in answers)
-    return [hop for hop in hops if hop is not None and hop.destination == destination]
 
 
 def _delete_route(socket: NetlinkSocket, op: DeleteRoute) -> None:

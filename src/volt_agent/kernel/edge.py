@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Flow(Struct, frozen=True):
-    """Which tracked connections are meant; None is "any". Addresses are of the original direction."""
+    """Which tracked connections are meant; None is "any". Addresses: of the original direction."""
 
     source: IPv4Address | None = None
     destination: IPv4Address | None = None

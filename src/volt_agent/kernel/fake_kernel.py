@@ -25,6 +25,7 @@ from .ops import (
     SetLink,
     SetSysctl,
 )
+from .ownership import check_ours, leads_elsewhere, peer_taken
 from .refusals import Explained, unless
 from .state import Link
 
@@ -68,14 +69,14 @@ class FakeKernel:
 
     def _add_bridge(self, space: FakeSpace, op: AddBridge) -> None:
         check_interface(op.name)
-        link = _claimed(space, op, "bridge") or space.add(
-            Link(index=0, name=op.name, kind="bridge", mtu=op.mtu, mac=op.mac)
-        )
-        altnames = link.altnames
+        link = _claimed(space, op, "bridge")
+        altnames = link.altnames if link is not None else ()
         if op.altname is not None and op.altname not in altnames:
             if space.is_taken(op.altname):
                 raise OSError(errno.EEXIST, "")
             altnames += (op.altname,)
+        if link is None:
+            link = space.add(Link(index=0, name=op.name, kind="bridge", mtu=op.mtu, mac=op.mac))
         space.put(
             replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, altnames=altnames, netfilter=True)
         )
@@ -94,30 +95,22 @@ class FakeKernel:
             return
         other_space, other = space.peers[link.index]
         if other_space is not there or there.links[other].name != op.peer:
-            raise Explained(errno.EEXIST, f"{op.name} leads elsewhere")
+            raise leads_elsewhere(op)
         space.put(replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, master=master))
         there.put(replace(there.links[other], mtu=op.mtu, mac=op.peer_mac))
 
     def _make_veth(self, space: FakeSpace, there: FakeSpace, op: AddVeth, master: int) -> None:
         if there.is_taken(op.peer):
-            raise Explained(errno.EEXIST, f"{op.peer} is there already in {op.peer_namespace}")
+            raise peer_taken(op)
         peer = there.add(Link(index=0, name=op.peer, kind="veth", mtu=op.mtu, mac=op.peer_mac))
-        nsid = self._ids.setdefault(there, len(self._ids))
+        link = None
         try:
-            link = space.add(
-                Link(
-                    index=0,
-                    name=op.name,
-                    kind="veth",
-                    mtu=op.mtu,
-                    mac=op.mac,
-                    alias=op.alias,
-                    nsid=nsid,
-                )
-            )
-            space.put(replace(link, master=master))
+            link = space.add(Link(index=0, name=op.name, kind="veth", mtu=op.mtu, mac=op.mac))
+            nsid = self._ids.setdefault(there, len(self._ids))
+            space.put(replace(link, alias=op.alias, nsid=nsid, master=master))
         except OSError:
             there.remove(peer.index)
+            space.remove(link.index if link else 0)
             raise
         space.peers[link.index], there.peers[peer.index] = (there, peer.index), (space, link.index)
 
@@ -186,9 +179,7 @@ def _claimed(space: FakeSpace, op: AddBridge | AddVeth | AddTap, kind: str) -> L
     if not space.is_taken(op.name):
         return None
     link = space.find(op.name)
-    is_ours = link.alias == op.alias or (not link.alias and link.mac == op.mac)
-    if link.kind != kind or not is_ours:
-        raise Explained(errno.EEXIST, f"there is another {op.name} already")
+    check_ours(link, op, kind)
     return link
 
 

@@ -24,7 +24,8 @@ from .link_messages import (
 from .namespaces import entered
 from .netlink_socket import NetlinkSocket
 from .ops import AddBridge, AddTap, AddVeth, DeleteLink, SetLink
-from .refusals import Explained, open_for, unless
+from .ownership import check_ours, leads_elsewhere, peer_taken
+from .refusals import open_for, unless
 from .state import Link
 from .tap import new_tap
 
@@ -34,9 +35,23 @@ log = logging.getLogger(__name__)
 def add_bridge(socket: NetlinkSocket, op: AddBridge) -> None:
     """AddBridge."""
     check_interface(op.name)
-    with unless(errno.EEXIST):
+    is_new = True
+    try:
         socket.request(bridges.add_bridge(op))
-    _claim(socket, op, "bridge")
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        _claim(socket, op, "bridge")
+        is_new = False
+    try:
+        _set_up_bridge(socket, op)
+    except OSError:
+        if is_new:
+            socket.request(delete_link(op.name))
+        raise
+
+
+def _set_up_bridge(socket: NetlinkSocket, op: AddBridge) -> None:
     socket.request(set_link(op.name, mtu=op.mtu, mac=op.mac, alias=op.alias, families=GATEWAY))
     _calm(socket, op.name)
     _disable_ipv6(op.name)
@@ -111,16 +126,14 @@ def _claim_veth(socket: NetlinkSocket, op: AddVeth, namespace: int) -> None:
         if error.errno != errno.ENODEV:
             raise
         # One of two names was taken, and it is not that of our end.
-        words = f"{op.peer} is there already in {op.peer_namespace}"
-        raise Explained(errno.EEXIST, words) from None
+        raise peer_taken(op) from None
     theirs = peer_index(socket.get(get_link(op.name)).body)
     with entered(namespace), NetlinkSocket() as inside, unless(errno.ENODEV):
         answer = inside.get(get_link(op.peer))
         if (_decode(answer.body).index, peer_index(answer.body)) == (theirs, link.index):
             inside.request(set_link(op.peer, mtu=op.mtu, mac=op.peer_mac))
             return
-    words = f"{op.name} is there already, but leads elsewhere than {op.peer_namespace}"
-    raise Explained(errno.EEXIST, words)
+    raise leads_elsewhere(op)
 
 
 def add_tap(socket: NetlinkSocket, op: AddTap) -> None:
@@ -142,16 +155,10 @@ def add_tap(socket: NetlinkSocket, op: AddTap) -> None:
 
 
 def _claim(socket: NetlinkSocket, op: AddBridge | AddVeth | AddTap, kind: str) -> Link:
-    """The link `op.name`, if an earlier `op` made it, even if it was interrupted half-way.
-
-    Ours bear the alias; one that does not yet has at least the MAC. Raises Explained (EEXIST) for
-    somebody else's, NetlinkError (ENODEV) if there is none.
-    """
+    """The link `op.name`. Raises Explained (EEXIST) if it is not ours, OSError (ENODEV) if there is
+    none."""
     link = _link(socket, op.name)
-    is_ours = link.alias == op.alias or (not link.alias and link.mac == op.mac)
-    if link.kind != kind or not is_ours:
-        words = f"there is another {op.name} already ({link.kind or 'device'}"
-        raise Explained(errno.EEXIST, words + (f", {link.alias})" if link.alias else ")"))
+    check_ours(link, op, kind)
     return link
 
 

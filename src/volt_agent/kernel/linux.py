@@ -7,7 +7,7 @@ from functools import partial
 
 from ..bus import Bus
 from . import sysctl
-from .actions import carry_out
+from .actions import carry_out, is_unannounced
 from .conntrack import Tracked, forget
 from .edge import Flow
 from .inside_watch import InsideWatch
@@ -41,27 +41,34 @@ class LinuxEdge:
     async def start(self) -> None:
         """Read everything, then listen. Raises KernelRefused where the kernel will not be listened
         to at all."""
+        self._home = NetlinkSocket()
         try:
-            self._home = NetlinkSocket()
             self._inside_watch.start()
+            await self._watch.start()
         except OSError as error:
+            self._home.close()
             raise translate("cannot listen to the kernel", error) from error
-        await self._watch.start()
 
     async def close(self) -> None:
         """End the threads and stop listening; the kernel keeps everything."""
         for worker in (self._hands, self._eyes, self._broom):
             await worker.close()
         self._inside_watch.close()
-        self._watch.close()
+        await self._watch.close()
         self._home.close()
 
     async def execute(self, ops: Sequence[Op]) -> None:
         """As in `Edge`. Several calls are carried out one after the other, never mixed."""
         try:
-            await self._hands.run(partial(carry_out, ops, self._home))
+            await self._hands.run(partial(self._carry_out, ops))
         finally:
             await self.settle()
+
+    def _carry_out(self, ops: Sequence[Op]) -> None:
+        try:
+            carry_out(ops, self._home)
+        finally:
+            self._watch.look_at({op.name for op in ops if is_unannounced(op)})
 
     async def settle(self) -> None:
         await self._watch.settle()

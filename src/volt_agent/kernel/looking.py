@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from ipaddress import IPv4Interface
 
@@ -9,10 +10,11 @@ from .ip_messages import Hop, all_addresses, all_routes, decode_address, decode_
 from .link_messages import all_links, decode_link
 from .namespaces import entered
 from .netlink_socket import NetlinkSocket
-from .refusals import open_for, translate
+from .refusals import open_for, translate, unless
 from .state import Inside, Link, Route
 
-# Whoever is root in a container can make any number of these; nobody needs more.
+# Whoever is root in a container can make any number of these; nobody needs more. The default route
+# is always the first.
 LIMIT = 4096
 
 
@@ -40,7 +42,9 @@ def look_inside(namespace: str) -> Inside:
 
 def host_routes() -> list[Hop]:
     """The IPv4 routes of the thread's namespace, main table, the first LIMIT. Raises OSError."""
-    with NetlinkSocket() as socket:
+    answers = []
+    # A namespace in which no link was ever up has no main table yet.
+    with NetlinkSocket() as socket, unless(errno.ENOENT):
         answers = socket.dump(all_routes(), LIMIT)
     return [hop for each in answers if (hop := decode_route(each.body)) is not None]
 

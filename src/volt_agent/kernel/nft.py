@@ -210,7 +210,8 @@ def refusal(complaint: str) -> KernelRefused:
     """libnftables' complaint as an error: its first line without the position, and the errno."""
     first = next(iter(complaint.splitlines()), "")
     found = _ERROR.search(first)
-    reason = (found.group(1) if found else first).strip() or "no reason given"
+    reason, _, _suggestion = (found.group(1) if found else first).partition("; did you mean")
+    reason = reason.strip() or "no reason given"
     number = _ERRNO_OF.get(reason.rpartition(": ")[2], 0)
     return KernelRefused(f"nftables refused the change: {reason}", number)
 

@@ -1,8 +1,8 @@
 """What can be asked of the kernel: frozen values, carried out in order by an `Edge`.
 
 Every operation on a link may name a `namespace` (a path such as /run/netns/NAME); None is the
-agent's own. An operation that finds its work already done succeeds (adding what is there exactly so,
-deleting what is gone); one that finds something else in the way raises KernelRefused with the
+agent's own. An operation that finds its work already done succeeds (adding what is there exactly
+so, deleting what is gone); one that finds something else in the way raises KernelRefused with the
 kernel's errno.
 """
 
@@ -20,8 +20,8 @@ class Op(Struct, frozen=True, kw_only=True):
 class AddBridge(Op, frozen=True):
     """A bridge, down, that hands same-bridge IPv4 and IPv6 frames to netfilter, without STP.
 
-    It has a fixed MAC: a bridge without one takes its ports' lowest, and the gateway's address would
-    change under the workloads' ARP caches whenever a port comes or goes.
+    It has a fixed MAC: a bridge without one takes its ports' lowest, and the gateway's address
+    would change under the workloads' ARP caches whenever a port comes or goes.
     `altname` carries the full name where the interface name had to be hashed.
     """
 

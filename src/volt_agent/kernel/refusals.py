@@ -23,7 +23,8 @@ from .ops import (
     SetSysctl,
 )
 
-PORTS_MAX = 1024  # BR_MAX_PORTS in net/bridge/br_private.h
+# BR_MAX_PORTS (net/bridge/br_private.h) is 1024, and port number 0 is reserved (find_portno).
+PORTS_MAX = 1023
 
 
 class Explained(OSError):

@@ -11,10 +11,10 @@ from msgspec import Struct
 class Link(Struct, frozen=True):
     """A network interface, from RTM_NEWLINK (linux/if_link.h).
 
-    `master` is the ifindex of its bridge, 0 for none; `up` is IFF_UP, `carrier` IFF_LOWER_UP; `kind`
-    is IFLA_INFO_KIND ("bridge", "veth", "tun", "" where there is none); `nsid` is the namespace id
-    of a veth's other end (IFLA_LINK_NETNSID), -1 where unknown. `netfilter` tells for a bridge
-    whether nf_call_iptables and nf_call_ip6tables are both on.
+    `master` is the ifindex of its bridge, 0 for none; `up` is IFF_UP, `carrier` IFF_LOWER_UP;
+    `kind` is IFLA_INFO_KIND ("bridge", "veth", "tun", "" where there is none); `nsid` is the
+    namespace id of a veth's other end (IFLA_LINK_NETNSID), -1 where unknown. `netfilter` tells
+    for a bridge whether nf_call_iptables and nf_call_ip6tables are both on.
     """
 
     index: int

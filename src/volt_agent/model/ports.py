@@ -37,7 +37,7 @@ Ports = tuple[PortRange, ...]
 
 
 def parse_ports(text: str) -> Ports:
-    """`80`, `80,443`, `8000-8010`: sorted, overlaps merged. Raises Invalid with the part at fault."""
+    """`80`, `80,443`, `8000-8010`: sorted, overlaps merged. Raises Invalid, naming the part."""
     ranges = sorted(parse_range(part.strip()) for part in text.split(","))
     if len(ranges) > RANGES_MAX:
         raise Invalid(f"{len(ranges)} port ranges are too many", f"use {RANGES_MAX} at most")

@@ -21,7 +21,8 @@ from ..model.workload import Workload
 from .allocate import addresses_to_free, check_address, check_mac, choose_address, choose_mac
 from .subnets import check_free, next_free, parse_subnet
 
-# EXFULL behind it: BR_MAX_PORTS in net/bridge/br_private.h.
+# BR_MAX_PORTS in net/bridge/br_private.h. The kernel keeps number 0 for itself, so the last of them
+# stays pending while all others run, with the kernel's reason (EXFULL) in `volt net inspect`.
 BRIDGE_PORTS_MAX = 1024
 # Addresses kept for workloads that are gone; beyond it the longest gone are forgotten.
 RESERVATIONS_MAX = 1024

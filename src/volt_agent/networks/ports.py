@@ -86,6 +86,10 @@ class Ports:
         else:
             changed = await self._take_away(key)
         await self._publish(key)
+        if instance is not None:
+            # After the names: nobody else waits for this file.
+            await self._write_resolv_conf(instance)
+            self.effects.check(instance.name, self._registry.snapshot)
         return changed
 
     async def attach_together(self, keys: Iterable[str]) -> None:
@@ -111,7 +115,6 @@ class Ports:
 
     async def _attach(self, connection: Connection, instance: Instance) -> bool:
         attached = self._attached.get(connection.key)
-        await self._write_resolv_conf(instance)
         if attached is not None and attached.identity != instance.identity:
             await self._take_away(connection.key)
             attached = None
@@ -160,9 +163,7 @@ class Ports:
         """Commit the port as the kernel has it now; its names appear or vanish with this."""
         before = self._registry.snapshot.ports.get(key)
         commit = await self._registry.commit(lambda snapshot: self._port_change(key, snapshot))
-        workload = key.partition("/")[2]
         if commit.change.is_empty:
-            self.effects.check(workload, commit.new)
             return
         port = commit.new.ports.get(key)
         self._remember_interface(before, port)
@@ -170,8 +171,7 @@ class Ports:
             self._bus.publish(
                 PortSeen(interface=port.interface, network=port.network, workload=port.workload)
             )
-        self.effects.add(workload, commit.planes_ms)
-        self.effects.check(workload, commit.new)
+        self.effects.add(key.partition("/")[2], commit.planes_ms)
 
     def _remember_interface(self, before: Port | None, port: Port | None) -> None:
         if before is not None:

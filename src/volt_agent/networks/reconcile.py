@@ -176,6 +176,8 @@ class Reconciler:
             self._bus.publish(Repaired(what=str(target), effective_ms=ms))
         self._failures.pop(target, None)
         self._in_order.add(target)
+        if target.rank is Rank.PORT and self.ports.is_furnished(target.key):
+            self._in_order.add(Target(Rank.INSIDE, target.key))
         self._agenda.done(target)
 
     async def _bring_in_order(self, target: Target) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection
 from ..bus import Bus
 from ..errors import VoltError
 from ..events import InstanceStarted, InstanceStopped, WorkloadStopped
+from ..model.workload import Instance
 from ..networks.effects import Effects
 from ..networks.lifecycle import remember, started, stopped
-from ..registry import Registry
+from ..registry import Commit, Registry
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,11 @@ class Lifecycle:
             finally:
                 self._queue.task_done()
 
+    async def join_default(self) -> None:
+        """Let what runs already join the default network, after auto_connect has changed."""
+        for instance in self._registry.snapshot.instances.values():
+            await self._remember(instance)
+
     async def settled(self) -> None:
         """Wait until everything reported so far is committed."""
         await self._queue.join()
@@ -57,12 +63,15 @@ class Lifecycle:
         self._effects.begin(instance, event.at)
         commit = await self._registry.commit(lambda snapshot: started(snapshot, instance))
         self._effects.add(instance.name, commit.planes_ms)
-        known = await self._registry.commit(
+        known = await self._remember(instance)
+        self._effects.check(instance.name, known.new)
+
+    async def _remember(self, instance: Instance) -> Commit:
+        return await self._registry.commit(
             lambda snapshot: remember(
                 snapshot, instance, self._auto_connect(), self._default_network
             )
         )
-        self._effects.check(instance.name, known.new)
 
     async def _stopped(self, event: InstanceStopped) -> None:
         instance = event.instance

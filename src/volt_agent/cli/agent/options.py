@@ -13,13 +13,18 @@ from ..session import Session
 Config = Annotated[
     str | None,
     typer.Option(
+        "--config",
         metavar="FILE",
         help="The configuration [env: VOLT_CONFIG; default: /etc/volt/config.yaml].",
     ),
 ]
 StateDir = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="The state [env: VOLT_STATE_DIR; default: /var/lib/volt]."),
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="The state [env: VOLT_STATE_DIR; default: /var/lib/volt].",
+    ),
 ]
 Level = Annotated[
     str | None,

@@ -26,7 +26,7 @@ def reset(
 ) -> None:
     """Remove everything that volt made from the kernel, and nothing else.
 
-    Works with and without a running agent. Connected workloads lose their network.
+    Works with and without a running agent, which ends. Connected workloads lose their network.
     """
     session = Session.of(ctx)
     try:

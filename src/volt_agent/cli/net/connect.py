@@ -14,14 +14,17 @@ from ..command import command
 from ..session import Session
 
 Ip = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="A fixed address. Default: a free one.")
+    str | None,
+    typer.Option("--ip", metavar="ADDRESS", help="A fixed address. Default: a free one."),
 ]
 Mac = Annotated[
-    str | None, typer.Option(metavar="MAC", help="A fixed MAC. Default: one made of the names.")
+    str | None,
+    typer.Option("--mac", metavar="MAC", help="A fixed MAC. Default: one made of the names."),
 ]
 KindOption = Annotated[
     str | None,
     typer.Option(
+        "--kind",
         metavar="container|vm",
         help="What the workload is, if it was never seen: a vm gets a tap. Default: container.",
         autocompletion=lambda: ["container", "vm"],

@@ -14,14 +14,18 @@ from ..session import Session
 
 Subnet = Annotated[
     str | None,
-    typer.Option(metavar="CIDR", help="Its addresses, as 10.30.0.0/24. Default: a free /24."),
+    typer.Option(
+        "--subnet", metavar="CIDR", help="Its addresses, as 10.30.0.0/24. Default: a free /24."
+    ),
 ]
 NoNat = Annotated[
     bool, typer.Option("--no-nat", help="No masquerade and no way out: an internal network.")
 ]
 Mtu = Annotated[
     int | None,
-    typer.Option(metavar="BYTES", help="Of the bridge and its ports. Default: as configured."),
+    typer.Option(
+        "--mtu", metavar="BYTES", help="Of the bridge and its ports. Default: as configured."
+    ),
 ]
 
 

@@ -15,7 +15,10 @@ from ..session import Session
 Network = Annotated[
     str | None,
     typer.Option(
-        metavar="NETWORK", help="Only from this one. Default: all.", autocompletion=network_names
+        "--network",
+        metavar="NETWORK",
+        help="Only from this one. Default: all.",
+        autocompletion=network_names,
     ),
 ]
 

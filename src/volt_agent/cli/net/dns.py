@@ -30,11 +30,11 @@ RECORDS: Sequence[Column[Record]] = (
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What to look up.")]
-Type = Annotated[str, typer.Option("--type", "-t", metavar="TYPE", help="A, PTR, MX, ...")]
+Type = Annotated[str, typer.Argument(metavar="[TYPE]", help="A, PTR, MX, ...")]
 Asker = Annotated[
     str | None,
     typer.Option(
-        "--as",
+        "--from",
         metavar="WORKLOAD",
         help="Who asks: it sees the names on its networks. Default: the host, which sees all.",
         autocompletion=workload_names,
@@ -61,8 +61,8 @@ def flush(ctx: typer.Context) -> None:
     "query",
     examples=(
         "volt net dns query db-primary",
-        "volt net dns query db-primary --as api-server",
-        "volt net dns query example.com --type MX",
+        "volt net dns query db-primary --from api-server",
+        "volt net dns query example.com MX",
     ),
 )
 def query(ctx: typer.Context, name: Name, type_: Type = "A", asker: Asker = None) -> None:

@@ -55,7 +55,8 @@ def _text(found: NetStatus, colour: bool) -> str:
 
 
 def _counts(counters: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in counters.items())
+    """What has happened at all; `-o json` has every counter."""
+    return ", ".join(f"{name} {number}" for name, number in counters.items() if number) or "none"
 
 
 COMMAND = status

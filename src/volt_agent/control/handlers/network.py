@@ -169,7 +169,9 @@ class NetworkHandlers:
 
 
 def network_views(snapshot: Snapshot, edge: Edge) -> list[messages.Network]:
-    return [network_view(each, snapshot, edge.mirror) for each in snapshot.networks.values()]
+    """The default network, which is its own bridge, then the others by name."""
+    ordered = sorted(snapshot.networks.values(), key=lambda one: (one.bridge != one.name, one.name))
+    return [network_view(each, snapshot, edge.mirror) for each in ordered]
 
 
 async def surroundings(defaults: Surroundings, edge: Edge) -> Surroundings:

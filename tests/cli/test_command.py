@@ -1,0 +1,117 @@
+"""Groups, options at any place, help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Volt
+from tests.control.rig import Rig
+from volt_agent.cli.command import Group
+from volt_agent.cli.root import ROOT
+from volt_agent.control.methods import METHODS
+
+
+def every_command(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name in group.list_commands(None):
+        member = group.get_command(None, name)
+        yield (*path, name), member
+        if isinstance(member, Group):
+            yield from every_command(member, (*path, name))
+
+
+COMMANDS = dict(every_command(ROOT))
+
+
+def test_every_method_is_a_command() -> None:
+    """The path of a command is the name of its call."""
+    assert {".".join(path) for path in COMMANDS} >= set(METHODS)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help(volt: Volt, path: tuple[str, ...]) -> None:
+    """A sentence on what it does, its options, and for commands an example that begins like it."""
+    result = volt(*path, "--help")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: volt {' '.join(path)} ")
+    assert "--socket" in result.out
+    assert result.out.splitlines()[2].strip().endswith((".", ","))
+    assert max(map(len, result.out.splitlines())) < 100
+    if not isinstance(COMMANDS[path], Group):
+        assert f"volt {' '.join(path)}" in result.out.partition("Examples:")[2]
+
+
+def test_short_help_is_the_same(volt: Volt) -> None:
+    """-h and --help, at every level."""
+    assert volt("net", "-h").out == volt("net", "--help").out
+
+
+@pytest.mark.parametrize("path", [(), ("net",), ("net", "bridge")])
+def test_a_group_alone_shows_its_help(volt: Volt, path: tuple[str, ...]) -> None:
+    """On standard error, with the status of a wrong usage: nothing was done."""
+    result = volt(*path)
+    assert (result.status, result.out) == (2, "")
+    assert "Commands:" in result.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--socket S net list", "net --socket S list", "net list --socket S", "net list --socket=S"],
+)
+def test_global_options_at_any_place(
+    rig: Rig, volt: Volt, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """Before the command or after it, and over the environment."""
+    monkeypatch.setenv("VOLT_SOCKET", "/nonexistent")
+    result = volt(*line.replace("S", rig.path, 1).split())
+    assert result.status == 0
+    assert volt("net", "list").status == 4
+
+
+def test_the_last_one_counts(rig: Rig, volt: Volt) -> None:
+    """An option at the command wins over the same one before it."""
+    assert volt("--socket", "/nonexistent", "net", "list", "--socket", rig.path).status == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        ("nett", "there is no command 'nett' in `volt`", "did you mean `volt net`?"),
+        ("net lst", "there is no command 'lst' in `volt net`", "did you mean `volt net list`?"),
+        ("net xyzzy", "there is no command 'xyzzy' in `volt net`", "see `volt net --help`"),
+        ("net connect", "missing argument 'NETWORK'", "see `volt net connect --help`"),
+        ("net list x", "got unexpected extra argument(s) (x)", "see `volt net list --help`"),
+        ("net list --frob", "no such option: --frob", "see `volt net list --help`"),
+        ("net create x --subnt y", "no such option: --subnt", "did you mean --subnet?"),
+        ("net --frob list", "no such option: --frob", "see `volt net --help`"),
+        ("net create x --subnet", "option '--subnet' requires an argument", None),
+        ("net create x --mtu big", "invalid value for '--mtu': 'big' is not a valid int", None),
+        ("net create", "a name is missing", "give NAME or --name NAME"),
+        ("net create a --name b", "two names were given: a and b", "give NAME or --name NAME"),
+        ("net list -o xml", "no such output format: xml", "use table, json or yaml"),
+        (
+            "net create x --port-security maybe",
+            "--port-security: expected on or off, got maybe",
+            None,
+        ),
+        ("net connect a b --kind pod", "--kind: expected container or vm, got pod", None),
+        ("completion tcsh", "no such shell: tcsh", "use bash, zsh or fish"),
+        ("events -n -1", "--lines: expected a number from 0, got -1", None),
+        ("agent run --log-level loud", "no such log level: loud", None),
+    ],
+)
+def test_wrong_usage(volt: Volt, line: str, error: str, hint: str | None) -> None:
+    """One line that says what is wrong, one that helps, status 2, nothing asked."""
+    result = volt(*line.split())
+    first, *rest = result.err.splitlines()
+    assert (result.status, result.out, first) == (2, "", f"error: {error}")
+    assert len(rest) <= 1
+    if hint is not None:
+        assert rest == [f"hint: {hint}"]
+
+
+def test_the_same_name_twice_is_one_name(rig: Rig, volt: Volt) -> None:
+    """NAME and --name may agree."""
+    assert volt("net", "inspect", "backend", "--name", "backend").status == 0
