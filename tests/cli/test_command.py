@@ -27,7 +27,8 @@ COMMANDS = dict(every_command(ROOT))
 
 def test_every_method_is_a_command() -> None:
     """The path of a command is the name of its call."""
-    assert {".".join(path) for path in COMMANDS} >= set(METHODS)
+    shown_by_others = {"net.firewall.pending"}  # `net firewall list` says it
+    assert {".".join(path) for path in COMMANDS} >= set(METHODS) - shown_by_others
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -38,9 +39,10 @@ def test_every_command_has_help(volt: Volt, path: tuple[str, ...]) -> None:
     assert result.out.startswith(f"Usage: volt {' '.join(path)} ")
     assert "--socket" in result.out
     assert result.out.splitlines()[2].strip().endswith((".", ","))
-    assert max(map(len, result.out.splitlines())) < 100
+    prose, _, examples = result.out.partition("Examples:")
+    assert max(map(len, prose.splitlines())) < 100
     if not isinstance(COMMANDS[path], Group):
-        assert f"volt {' '.join(path)}" in result.out.partition("Examples:")[2]
+        assert f"volt {' '.join(path)}" in examples
 
 
 def test_short_help_is_the_same(volt: Volt) -> None:

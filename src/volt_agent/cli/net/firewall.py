@@ -22,8 +22,8 @@ from ...control.messages.firewall import (
     DeleteRule,
     FlushRules,
     Rule,
-    Unconfirmed,
 )
+from ...control.messages.network import Unconfirmed
 from ...control.method import Nothing
 from ..arguments import NameOption, one_name, one_of
 from ..command import Group, command
@@ -98,8 +98,8 @@ ConfirmOption = Annotated[
     examples=(
         "volt net firewall add --name allow-http --source any --dest 10.0.0.5 "
         "--port 80,443 --proto tcp --action accept",
-        "volt net firewall add --name office --source 198.51.100.0/24 --dest host "
-        "--port 22 --action drop --confirm 30s",
+        "volt net firewall add --name lab --source 198.51.100.0/24 --dest host --port 22 "
+        "--action drop --confirm 30s",
     ),
 )
 def add(

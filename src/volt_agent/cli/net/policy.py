@@ -97,7 +97,7 @@ Live = Annotated[
     examples=(
         "volt net policy create --name app-to-db --from app-server --to db-primary "
         "--port 5432 --action allow",
-        "volt net policy create --name no-ssh --from frontend --to backend --port 22 --action deny",
+        "volt net policy create --name no-ssh --from web --to backend --port 22 --action deny",
     ),
 )
 def create(

@@ -20,6 +20,7 @@ from ...registry import Commit, Registry
 from ...rules.confirm import confirmed, guarded, parse_window, seconds_left, waiting
 from ...rules.firewall import add_rule, chain_of, delete_rule, flush_rules, in_order
 from ..messages import firewall as messages
+from ..messages.network import Unconfirmed
 from ..method import Nothing
 from . import Cut, Handlers
 from .built_in import built_in_rules
@@ -130,13 +131,13 @@ class FirewallHandlers:
             return {}
 
 
-def unconfirmed_view(snapshot: Snapshot, now: float) -> messages.Unconfirmed | None:
+def unconfirmed_view(snapshot: Snapshot, now: float) -> Unconfirmed | None:
     """The change that waits, if one does. `now` is wall-clock time in seconds since the epoch."""
     pending = waiting(snapshot)
     if pending is None:
         return None
     deadline = datetime.fromtimestamp(pending.deadline, UTC)
-    return messages.Unconfirmed(
+    return Unconfirmed(
         change=pending.what,
         deadline=deadline.isoformat(timespec="seconds").replace("+00:00", "Z"),
         seconds_left=round(max(0.0, seconds_left(pending, now)), 1),

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ..method import Method, Nothing, Params
+from .network import Unconfirmed
 
 Action = Literal["accept", "drop", "reject"]
 Proto = Literal["tcp", "udp", "icmp", "any"]
@@ -40,15 +41,6 @@ class FlushRules(Params, frozen=True):
     """`confirm` as for AddRule."""
 
     confirm: str | None = None
-
-
-class Unconfirmed(Struct, frozen=True, kw_only=True):
-    """A change that is rolled back at `deadline` (RFC 3339), `seconds_left` from now, unless it is
-    confirmed."""
-
-    change: str
-    deadline: str
-    seconds_left: float
 
 
 class Rule(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ from typing import Literal
 from msgspec import Struct
 
 from ..method import Method, Nothing, Params
-from .firewall import Unconfirmed
 
 Kind = Literal["container", "vm"]
 NetworkStatus = Literal["up", "degraded", "missing"]
@@ -150,6 +149,15 @@ class ClosedPort(Struct, frozen=True, kw_only=True):
     address: str
     port: int
     process: str | None = None
+
+
+class Unconfirmed(Struct, frozen=True, kw_only=True):
+    """A change that is rolled back at `deadline` (RFC 3339), `seconds_left` from now, unless it is
+    confirmed."""
+
+    change: str
+    deadline: str
+    seconds_left: float
 
 
 class NetStatus(Struct, frozen=True, kw_only=True):
