@@ -18,7 +18,7 @@ from ..bus import Bus
 from ..events import InstanceStarted, InstanceStopped
 from ..kernel.inotify import IN_Q_OVERFLOW, Inotify
 from ..kernel.namespaces import identity, is_namespace
-from ..model.names import label_from
+from ..model.names import is_label, label_from, second_label_from
 from ..model.workload import Instance
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,8 @@ class NamedNamespaces:
             present = set()
         for name in (self._running.keys() | self._bare) - present:
             self._gone(name)
-        for name in sorted(present):
+        # Those whose name is a label first: whatever else maps to it, the name is theirs.
+        for name in sorted(present, key=lambda name: (not is_label(name), name)):
             self._look_at(name)
 
     def _folder_changed(self) -> None:
@@ -125,5 +126,5 @@ class NamedNamespaces:
         """The workload's name. Of two namespaces that map to one name the first keeps it."""
         label = label_from(name)
         if any(each.name == label for each in self._running.values()):
-            return label_from(f"{label[:50]}-{name.encode().hex()[-8:]}")
+            return second_label_from(name)
         return label
