@@ -14,6 +14,7 @@ import pytest
 from volt_agent.bus import Bus
 from volt_agent.events import InstanceStarted, InstanceStopped
 from volt_agent.kernel.namespaces import identity
+from volt_agent.model.names import second_label_from
 from volt_agent.runtimes.netns import NamedNamespaces
 
 pytestmark = [
@@ -172,6 +173,22 @@ def test_a_label_belongs_to_the_namespace_that_bears_it(folder: Path) -> None:
         async with Watched(folder) as watched:
             assert watched.said[0] == "+web"
             assert watched.lives[0] == identity(str(folder / "web"))
+
+    asyncio.run(scenario())
+
+
+def test_a_borrowed_label_goes_back_to_its_owner(folder: Path) -> None:
+    """Web runs as web until web itself comes."""
+
+    async def scenario() -> None:
+        folder.mkdir()
+        await asyncio.to_thread(add, folder, "Web")
+        async with Watched(folder) as watched:
+            await watched.until("+web")
+            await asyncio.to_thread(add, folder, "web")
+            other = "+" + second_label_from("Web")
+            await watched.until("+web", "-web", "+web", other)
+            assert watched.lives[2] == identity(str(folder / "web"))
 
     asyncio.run(scenario())
 

@@ -105,6 +105,16 @@ class NamedNamespaces:
             self._bare.discard(name)
 
     def _began(self, name: str, path: str, life: str) -> None:
+        # A label belongs to the namespace that bears it, whoever came first: so everybody has the
+        # same name, and address, after a restart.
+        borrower = next((each for each, one in self._running.items() if one.name == name), None)
+        if borrower is not None:
+            self._gone(borrower)
+        self._report(name, path, life)
+        if borrower is not None:
+            self._look_at(borrower)
+
+    def _report(self, name: str, path: str, life: str) -> None:
         instance = Instance(
             name=self._label(name),
             kind="container",
@@ -123,7 +133,8 @@ class NamedNamespaces:
             self._bus.publish(InstanceStopped(instance=instance, at=time.monotonic()))
 
     def _label(self, name: str) -> str:
-        """The workload's name. Of two namespaces that map to one name the first keeps it."""
+        """The workload's name. Of two namespaces that map to one label, and of which none bears it,
+        the first keeps it."""
         label = label_from(name)
         if any(each.name == label for each in self._running.values()):
             return second_label_from(name)
