@@ -133,9 +133,8 @@ def nothing_left_behind() -> Iterator[None]:
     """The machine is afterwards as it was."""
     before = leftovers.machine(CONTAINERS)
     yield
-    after = leftovers.machine(CONTAINERS)
-    changed = [key for key in before if before[key] != after[key]]
-    check(not changed, f"the machine is not as it was: {', '.join(changed)}")
+    left = leftovers.added(before, leftovers.machine(CONTAINERS))
+    check(not left, f"something was left behind on the machine: {left}")
 
 
 def main() -> int:

@@ -43,15 +43,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The machine that the tests ran on is as it was, or the run has failed."""
+    """Nothing was left behind on the machine that the tests ran on, or the run has failed."""
     before = session.config.stash.get(BEFORE, None)
     if before is None:
         return
-    after = leftovers.machine()
-    for key in before:
-        if before[key] != after[key]:
-            print(f"\nleft behind on the machine, {key}: {before[key]} -> {after[key]}")
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for key, left in leftovers.added(before, leftovers.machine()).items():
+        print(f"\nleft behind on the machine, {key}: {left}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.support.host import Host
+from tests.support.process import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -197,3 +198,16 @@ def test_versions_and_events(running: Host) -> None:
     assert json.loads(running.get("/status")[1])["state"] == "ready"
     assert "volt_" in running.get("/metrics")[1]
     assert running.get("/healthz")[0] == 200
+
+
+def test_a_container_whose_name_is_no_text(running: Host) -> None:
+    """File names are bytes: the workload has a name of its own, and keeps it."""
+    running.add_workload("web\udcff")
+    running.connect("volt0", "web")
+    wait_until(lambda: len(running.volt_json("ps")) == 2, "both are seen", 5)
+    names = [each["name"] for each in running.volt_json("ps")]
+    for name in names:
+        running.volt("container", "inspect", name)
+    running.stop_agent()
+    running.start_agent()
+    assert [each["name"] for each in running.volt_json("ps")] == names

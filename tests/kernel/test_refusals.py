@@ -21,7 +21,7 @@ from volt_agent.kernel.ops import (
     SetLink,
     SetSysctl,
 )
-from volt_agent.kernel.refusals import Explained, refused
+from volt_agent.kernel.refusals import Explained, refused, translate
 
 ROUTE: dict[str, Any] = {
     "name": "eth0",
@@ -77,3 +77,10 @@ def test_a_refusal_is_one_line() -> None:
     """Whatever was asked for."""
     error = refused(SetSysctl(key="net.a", value="1\n2"), OSError(errno.EINVAL, "no\nway"))
     assert error.message == "cannot set net.a to 1 2: no way"
+
+
+def test_a_message_is_text_whatever_the_name_was() -> None:
+    """The path of a namespace can hold bytes that are no UTF-8; messages travel as JSON."""
+    error = translate("cannot look into /run/netns/web\udcff", OSError(errno.ENOENT, "gone"))
+    assert error.message.isprintable()
+    error.message.encode()

@@ -396,6 +396,40 @@ def test_a_deleted_network_loses_its_bridge(tmp_path: Path) -> None:
     on_site(tmp_path, scenario)
 
 
+def test_the_resolv_conf_of_a_mapped_name_goes_with_its_namespace(tmp_path: Path) -> None:
+    """It stands under the namespace's name, Web_1, not under the workload's."""
+
+    async def scenario(site: Site) -> None:
+        await site.connect("web-1")
+        site.edge.add_namespace("/run/netns/Web_1")
+        instance = Instance("web-1", "container", "netns", "1", "/run/netns/Web_1")
+        await site.commit(lambda s: started(s, instance))
+        await site.settle()
+        assert (site.etc / "Web_1" / "resolv.conf").exists()
+        await site.stop(instance)
+        assert not list(site.etc.iterdir())
+
+    on_site(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("alias", ["volt:backend/../x", "volt:../x", "volt:/", "volt:backend/a b"])
+def test_an_alias_that_volt_cannot_have_written_says_nothing(tmp_path: Path, alias: str) -> None:
+    """No file elsewhere goes because of it, and a port that bears it is somebody else's."""
+
+    other = tmp_path / "x" / "resolv.conf"
+    other.parent.mkdir()
+    other.write_text(MARK)
+
+    async def scenario(site: Site) -> None:
+        site.edge.plug("tap7", "volt-backend")
+        site.edge.by_hand(SetLink(name="tap7", alias=alias))
+        await site.settle()
+        assert other.exists()
+        assert not site.registry.snapshot.ports["backend/tap7"].made
+
+    on_site(tmp_path / "etc", scenario)
+
+
 def test_a_virtual_machine_has_its_tap_before_it_runs(tmp_path: Path) -> None:
     """Its port is known once its carrier is up."""
 

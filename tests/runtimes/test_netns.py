@@ -13,6 +13,8 @@ import pytest
 
 from volt_agent.bus import Bus
 from volt_agent.events import InstanceStarted, InstanceStopped
+from volt_agent.kernel.namespaces import identity
+from volt_agent.model.names import second_label_from
 from volt_agent.runtimes.netns import NamedNamespaces
 
 pytestmark = [
@@ -157,6 +159,66 @@ def test_names_that_are_no_labels_are_mapped(folder: Path) -> None:
             names = [each.removeprefix("+") for each in watched.said]
             assert names[0] == "web-front"
             assert len(set(names)) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_label_belongs_to_the_namespace_that_bears_it(folder: Path) -> None:
+    """After a restart `Web` does not get the name (and the address) of `web`."""
+
+    async def scenario() -> None:
+        folder.mkdir()
+        for name in ("Web", "web"):
+            await asyncio.to_thread(add, folder, name)
+        async with Watched(folder) as watched:
+            assert watched.said[0] == "+web"
+            assert watched.lives[0] == identity(str(folder / "web"))
+
+    asyncio.run(scenario())
+
+
+def test_a_borrowed_label_goes_back_to_its_owner(folder: Path) -> None:
+    """Web runs as web until web itself comes."""
+
+    async def scenario() -> None:
+        folder.mkdir()
+        await asyncio.to_thread(add, folder, "Web")
+        async with Watched(folder) as watched:
+            await watched.until("+web")
+            await asyncio.to_thread(add, folder, "web")
+            other = "+" + second_label_from("Web")
+            await watched.until("+web", "-web", "+web", other)
+            assert watched.lives[2] == identity(str(folder / "web"))
+
+    asyncio.run(scenario())
+
+
+def test_names_that_map_to_one_label_are_all_told_apart(folder: Path) -> None:
+    """Also those that end alike."""
+
+    async def scenario() -> None:
+        folder.mkdir()
+        for name in ("x_web", "x__web", "x._web", "_" * 200 + "x_web"):
+            await asyncio.to_thread(add, folder, name)
+        async with Watched(folder) as watched:
+            assert len(set(watched.said)) == 4
+
+    asyncio.run(scenario())
+
+
+def test_a_name_that_is_no_text_is_a_name(folder: Path) -> None:
+    """File names are bytes (PEP 383); it is the same name before and after a restart."""
+
+    async def scenario() -> None:
+        folder.mkdir()
+        async with Watched(folder) as watched:
+            await asyncio.to_thread(add, folder, os.fsdecode(b"\xff\xfe"))
+            await asyncio.to_thread(add, folder, os.fsdecode(b"web\xff"))
+            async with asyncio.timeout(5):
+                while len(watched.said) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        async with Watched(folder) as again:
+            assert sorted(again.said) == sorted(watched.said)
 
     asyncio.run(scenario())
 

@@ -60,6 +60,20 @@ def machine(names: Iterable[str] | None = None) -> dict[str, object]:
     }
 
 
+def added(before: dict[str, object], after: dict[str, object]) -> dict[str, object]:
+    """What is in `after` and was not in `before`: what has been left behind or changed."""
+    found: dict[str, object] = {}
+    for key, value in after.items():
+        known = before[key]
+        if isinstance(value, list) and isinstance(known, list):
+            new: object = [each for each in value if each not in known]
+        else:
+            new = value if value != known else None
+        if new:
+            found[key] = new
+    return found
+
+
 def _listing(directory: str, wanted: set[str] | None) -> list[str]:
     try:
         return sorted(each for each in os.listdir(directory) if wanted is None or each in wanted)

@@ -45,7 +45,7 @@ class Inotify:
         while offset < len(data):
             number, mask, _, length = _HEADER.unpack_from(data, offset)
             offset += _HEADER.size
-            name = data[offset : offset + length].rstrip(b"\0").decode(errors="replace")
+            name = os.fsdecode(data[offset : offset + length].rstrip(b"\0"))
             offset += length
             seen.append((self._folders.get(number, ""), name, mask))
         return seen

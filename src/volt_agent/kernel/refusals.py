@@ -84,6 +84,8 @@ def translate(what: str, error: OSError) -> KernelRefused:
     if number in _REASONS and not isinstance(error, Explained):
         reason, hint = _REASONS[number]
     message = " ".join(f"{what}: {reason}".split())
+    # The path of a namespace can hold bytes that are no UTF-8 (PEP 383); a message travels as JSON.
+    message = message.encode("utf-8", "backslashreplace").decode()
     return KernelRefused(message, number, hint)
 
 

@@ -28,6 +28,11 @@ def check_name(what: str, name: str) -> str:
     )
 
 
+def is_label(name: str) -> bool:
+    """Whether `name` may name anything of volt's."""
+    return _LABEL.fullmatch(name) is not None
+
+
 def label_from(foreign: str) -> str:
     """The name under which volt knows a machine or port called `foreign`.
 
@@ -36,6 +41,11 @@ def label_from(foreign: str) -> str:
     """
     label = re.sub(r"[^a-z0-9-]+", "-", foreign.lower()).strip("-")[:63].strip("-")
     return label or "x-" + _digest(foreign, 8)
+
+
+def second_label_from(foreign: str) -> str:
+    """The name of a machine whose `label_from` belongs to another one: with a hash of its own."""
+    return f"{label_from(foreign)[:54].strip('-')}-{_digest(foreign, 8)}"
 
 
 def bridge_interface(network: str) -> str:
@@ -81,4 +91,5 @@ def _hashed(prefix: str, name: str, identity: str) -> str:
 
 
 def _digest(text: str, length: int) -> str:
-    return hashlib.blake2s(text.encode()).hexdigest()[:length]
+    # File names can bring bytes that are no UTF-8, as lone surrogates (PEP 383).
+    return hashlib.blake2s(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..kernel.state import Link, Mirror
-from ..model.names import ALIAS_PREFIX, label_from, port_alias
+from ..model.names import ALIAS_PREFIX, is_label, label_from, port_alias
 from ..model.network import Connection, Kind, Network
 from ..model.snapshot import Snapshot
 from ..model.workload import Port
@@ -57,7 +57,7 @@ def _is_up(link: Link, network: Network, mirror: Mirror) -> bool:
 
 def is_foreign(link: Link) -> bool:
     """Whether a port of one of volt's bridges is a workload that volt did not attach itself."""
-    return link.kind in _WORKLOAD_KINDS and not link.alias.startswith(ALIAS_PREFIX)
+    return link.kind in _WORKLOAD_KINDS and connection_key(link) is None
 
 
 def foreign_name(link: Link) -> str:
@@ -75,9 +75,15 @@ def foreign_kind(link: Link) -> Kind:
 
 
 def connection_key(link: Link) -> str | None:
-    """NETWORK/WORKLOAD of a port that volt made, by its alias; None for any other link."""
-    key = link.alias.removeprefix(ALIAS_PREFIX)
-    return key if link.alias.startswith(ALIAS_PREFIX) and "/" in key else None
+    """NETWORK/WORKLOAD of a port that volt made, by its alias; None for any other link.
+
+    Anybody with rights over the host's links may write into an alias: what volt cannot have written
+    (`volt:../x`) says nothing.
+    """
+    if not link.alias.startswith(ALIAS_PREFIX):
+        return None
+    network, _, workload = link.alias.removeprefix(ALIAS_PREFIX).partition("/")
+    return f"{network}/{workload}" if is_label(network) and is_label(workload) else None
 
 
 def bridge_network(link: Link, snapshot: Snapshot, mirror: Mirror) -> Network | None:

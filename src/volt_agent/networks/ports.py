@@ -59,6 +59,8 @@ class Ports:
         self._resolv_conf = resolv_conf
         self._verify = verify
         self._attached: dict[str, Attached] = {}
+        # Workload -> the name of its namespace, where that has a resolv.conf of ours.
+        self._resolv_confs: dict[str, str] = {}
         self.resolver = Resolver()
         self.effects = Effects(bus)
         self.foreign: dict[str, str] = {}  # port key -> interface that somebody else attached
@@ -247,6 +249,10 @@ class Ports:
         for each in first:
             text = content(snapshot.networks[each.network].gateway, self.resolver.search_domains)
             name = PurePath(instance.namespace).name
+            before = self._resolv_confs.get(instance.name, name)
+            self._resolv_confs[instance.name] = name
+            if before != name:
+                await asyncio.to_thread(self._resolv_conf.remove, before)
             await asyncio.to_thread(self._resolv_conf.write, name, text)
 
     async def _remove_resolv_conf(self, workload: str) -> None:
@@ -254,5 +260,8 @@ class Ports:
         instance = snapshot.instances.get(workload)
         if instance is not None and instance.namespace and snapshot.connections_of.get(workload):
             return
-        name = PurePath(instance.namespace).name if instance and instance.namespace else workload
+        # Written before the last restart: then only the workload's name is known.
+        name = self._resolv_confs.pop(workload, workload)
+        if instance is not None and instance.namespace:
+            name = PurePath(instance.namespace).name
         await asyncio.to_thread(self._resolv_conf.remove, name)

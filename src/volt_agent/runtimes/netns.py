@@ -18,7 +18,7 @@ from ..bus import Bus
 from ..events import InstanceStarted, InstanceStopped
 from ..kernel.inotify import IN_Q_OVERFLOW, Inotify
 from ..kernel.namespaces import identity, is_namespace
-from ..model.names import label_from
+from ..model.names import is_label, label_from, second_label_from
 from ..model.workload import Instance
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,8 @@ class NamedNamespaces:
             present = set()
         for name in (self._running.keys() | self._bare) - present:
             self._gone(name)
-        for name in sorted(present):
+        # Those whose name is a label first: whatever else maps to it, the name is theirs.
+        for name in sorted(present, key=lambda name: (not is_label(name), name)):
             self._look_at(name)
 
     def _folder_changed(self) -> None:
@@ -104,6 +105,16 @@ class NamedNamespaces:
             self._bare.discard(name)
 
     def _began(self, name: str, path: str, life: str) -> None:
+        # A label belongs to the namespace that bears it, whoever came first: so everybody has the
+        # same name, and address, after a restart.
+        borrower = next((each for each, one in self._running.items() if one.name == name), None)
+        if borrower is not None:
+            self._gone(borrower)
+        self._report(name, path, life)
+        if borrower is not None:
+            self._look_at(borrower)
+
+    def _report(self, name: str, path: str, life: str) -> None:
         instance = Instance(
             name=self._label(name),
             kind="container",
@@ -122,8 +133,9 @@ class NamedNamespaces:
             self._bus.publish(InstanceStopped(instance=instance, at=time.monotonic()))
 
     def _label(self, name: str) -> str:
-        """The workload's name. Of two namespaces that map to one name the first keeps it."""
+        """The workload's name. Of two namespaces that map to one label, and of which none bears it,
+        the first keeps it."""
         label = label_from(name)
         if any(each.name == label for each in self._running.values()):
-            return label_from(f"{label[:50]}-{name.encode().hex()[-8:]}")
+            return second_label_from(name)
         return label

@@ -35,6 +35,10 @@ class WorkloadHandlers:
             raise NotFound(f"there is no workload {name[:70]}", "volt ps lists them all")
         view, instance = workload_view(name, snapshot), snapshot.instances.get(name)
         ports = snapshot.ports_of.get(name, ())
+        namespace = instance.namespace if instance else None
+        if namespace is not None:
+            # A file name can hold bytes that are no UTF-8 (PEP 383), which JSON cannot carry.
+            namespace = namespace.encode("utf-8", "backslashreplace").decode()
         return messages.WorkloadDetail(
             name=view.name,
             kind=view.kind,
@@ -43,7 +47,7 @@ class WorkloadHandlers:
             networks=view.networks,
             inside={port.network: port.inside for port in ports if port.inside},
             names=self._names(name) if any(port.up and port.address for port in ports) else [],
-            namespace=instance.namespace if instance else None,
+            namespace=namespace,
             leader=instance.leader if instance else None,
             problems=[
                 f"{target}: {reason}"
