@@ -57,6 +57,7 @@ from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .host_inbound import host_policy
+from .kernel.claim import claim_namespace
 from .kernel.enforcement import enforces_within_bridge
 from .kernel.host import sshd_ports
 from .kernel.linux import LinuxEdge
@@ -197,6 +198,7 @@ class Agent:
 
     async def _take_what_is_ours(self, stack: AsyncExitStack) -> list[Listener]:
         """The control socket and the store: there can be one agent only."""
+        stack.enter_context(claim_namespace())
         listeners = self._bind()
         for each in listeners:
             stack.callback(each.close)

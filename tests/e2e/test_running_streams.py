@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.host import HOST_ADDRESS, Host
+from tests.support.process import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -60,6 +61,8 @@ def networks(host: Host) -> dict[str, str]:
     )
     for name in addresses:
         host.traffic.serve(name, tcp=[PORT])
+    # While conntrack learns what runs on a host in use, a connection that was cut may revive.
+    wait_until(lambda: not host.call("net.status")["firewall"]["settling"], "settled", 30)
     return addresses
 
 

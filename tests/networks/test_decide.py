@@ -211,6 +211,15 @@ def test_kind_vm_before_the_first_start_makes_it_a_tap() -> None:
         connect(running(backend("web"), "web"), "backend", "web", kind="vm")
 
 
+def test_what_runs_settles_the_kind() -> None:
+    """A namespace that was connected as a vm by mistake can be connected again as what it is."""
+    snapshot = with_network(Snapshot(), "backend", "10.30.0.0/24")
+    snapshot = running(apply(snapshot, connect(snapshot, "backend", "db", kind="vm")), "db")
+    snapshot = apply(snapshot, disconnect(snapshot, "db", None, 1.0))
+    snapshot = apply(snapshot, connect(snapshot, "backend", "db"))
+    assert snapshot.connections["backend/db"].kind == "container"
+
+
 def test_a_second_network_gets_another_interface() -> None:
     """vc-NAME belongs to the first connection for life; slots count up."""
     snapshot = with_network(backend("web"), "front", "10.40.0.0/24")

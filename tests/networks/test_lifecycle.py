@@ -31,6 +31,16 @@ def test_the_stop_of_a_former_life_is_no_stop() -> None:
     assert started(snapshot, replace(WEB, identity="2")).is_empty
 
 
+def test_a_foreign_port_does_not_take_the_name_of_a_running_container() -> None:
+    """Whoever plugs in a port called like a container gets neither its name nor its connection."""
+    snapshot = apply(Snapshot(), started(Snapshot(), WEB))
+    port = Instance(name="web", kind="container", runtime="port", identity="9.1")
+    assert started(snapshot, port).is_empty
+    assert stopped(snapshot, port).is_empty
+    other_way = apply(Snapshot(), started(Snapshot(), port))
+    assert apply(other_way, started(other_way, WEB)).instances["web"] == WEB
+
+
 def test_a_first_start_is_remembered() -> None:
     """The name is known from then on, with its runtime."""
     change = remember(Snapshot(), WEB, ["machined"], "volt0")

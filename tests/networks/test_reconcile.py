@@ -430,6 +430,17 @@ def test_an_alias_that_volt_cannot_have_written_says_nothing(tmp_path: Path, ali
     on_site(tmp_path / "etc", scenario)
 
 
+def test_a_container_connected_as_a_virtual_machine_is_a_problem(tmp_path: Path) -> None:
+    """It has no network, and whoever looks is told why and what to do."""
+
+    async def scenario(site: Site) -> None:
+        await site.connect("db", kind="vm")
+        await site.start("db")
+        assert ["as a vm" in reason for reason in site.reconciler.problems.values()] == [True]
+
+    on_site(tmp_path, scenario)
+
+
 def test_a_virtual_machine_has_its_tap_before_it_runs(tmp_path: Path) -> None:
     """Its port is known once its carrier is up."""
 

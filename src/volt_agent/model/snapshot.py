@@ -201,6 +201,9 @@ class _Draft:
             owners = self.table("owners")
             if owners.get(each.address) is each:
                 del owners[each.address]
+                port = self._tables.get("ports", self._base.ports).get(each.key)
+                if isinstance(port, Port) and port is not each and port.address == each.address:
+                    owners[each.address] = port
         if isinstance(each, Connection):
             self._regroup("connections_of", each.workload, each.key)
         elif isinstance(each, Port):

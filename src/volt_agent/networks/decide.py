@@ -184,14 +184,17 @@ def connect(
 def _kind_for(
     snapshot: Snapshot, known: Workload | None, asked: Kind | None, workload: str
 ) -> Kind:
-    if known is None:
+    """What was asked for, unless the workload was seen to be something else."""
+    instance = snapshot.instances.get(workload)
+    if instance is None and known is None:
         return asked or "container"
-    seen = workload in snapshot.instances or known.runtime is not None
-    if asked is not None and asked != known.kind and seen:
+    kind = instance.kind if instance is not None else known.kind if known else "container"
+    seen = instance is not None or (known is not None and known.runtime is not None)
+    if asked is not None and asked != kind and seen:
         raise Refused(
-            f"{workload} is a {known.kind}, not a {asked}", "volt ps shows what every workload is"
+            f"{workload} is a {kind}, not a {asked}", "volt ps shows what every workload is"
         )
-    return asked or known.kind
+    return asked or kind
 
 
 def _reconnect(

@@ -8,13 +8,23 @@ from msgspec.structs import replace
 
 from ..errors import VoltError
 from ..model.snapshot import Change, Object, Snapshot
-from ..model.workload import Instance, Workload
+from ..model.workload import Instance, Runtime, Workload
 from .decide import connect
+
+# Who is believed where two sources report one name: a namespace can be entered and furnished, a
+# tap was asked for by name, a foreign port is only what somebody plugged in.
+_BELIEVED: dict[Runtime, int] = {"machined": 2, "netns": 2, "tap": 1, "port": 0}
 
 
 def started(snapshot: Snapshot, instance: Instance) -> Change:
-    """An instance runs. A new life under a taken name takes the place of the old one."""
-    if snapshot.instances.get(instance.name) == instance:
+    """An instance runs. A new life under a taken name takes the place of the old one.
+
+    A less trusted source does not take a running workload's name.
+    """
+    present = snapshot.instances.get(instance.name)
+    if present == instance:
+        return Change()
+    if present is not None and _BELIEVED[present.runtime] > _BELIEVED[instance.runtime]:
         return Change()
     return Change(put=(instance,))
 
@@ -41,7 +51,7 @@ def remember(
     known = snapshot.workloads.get(instance.name)
     seen = Workload(name=instance.name, kind=instance.kind, runtime=instance.runtime)
     if known is not None:
-        seen = replace(known, runtime=instance.runtime)
+        seen = replace(known, runtime=instance.runtime, kind=instance.kind)
     put: tuple[Object, ...] = () if known == seen else (seen,)
     change = Change(put=put)
     if instance.runtime not in auto_connect or default_network not in snapshot.networks:

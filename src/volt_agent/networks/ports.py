@@ -15,7 +15,7 @@ from pathlib import PurePath
 from msgspec import Struct
 
 from ..bus import Bus
-from ..errors import KernelRefused
+from ..errors import KernelRefused, Refused
 from ..events import PortSeen
 from ..kernel.edge import Edge, Flow
 from ..kernel.ops import DeleteLink, Op
@@ -42,6 +42,16 @@ class Attached(Struct, frozen=True):
 
     identity: str
     inside: str
+
+
+def _check_kind(connection: Connection, instance: Instance | None) -> None:
+    """A tap is of no use to a container: say so rather than leave it without a network."""
+    name, network = connection.workload, connection.network
+    if instance is not None and instance.namespace is not None:
+        raise Refused(
+            f"{name} runs as a container, but is connected to {network} as a vm",
+            f"volt net disconnect {name}; volt net connect {network} {name} --kind container",
+        )
 
 
 class Ports:
@@ -83,6 +93,7 @@ class Ports:
             changed = await self._execute(
                 plan_tap(connection, snapshot.networks[connection.network], self._edge.mirror)
             )
+            _check_kind(connection, instance)
         elif instance is not None and instance.namespace is not None:
             changed = await self._attach(connection, instance)
         else:

@@ -62,6 +62,9 @@ class Lifecycle:
         instance = event.instance
         self._effects.begin(instance, event.at)
         commit = await self._registry.commit(lambda snapshot: started(snapshot, instance))
+        if commit.new.instances.get(instance.name) != instance:
+            log.warning("a %s is called like the running %s", instance.runtime, instance.name)
+            return
         self._effects.add(instance.name, commit.planes_ms)
         known = await self._remember(instance)
         self._effects.check(instance.name, known.new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -30,7 +31,10 @@ RECORDS: Sequence[Column[Record]] = (
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What to look up.")]
-Type = Annotated[str, typer.Argument(metavar="[TYPE]", help="A, PTR, MX, ...")]
+Type = Annotated[
+    str | None,
+    typer.Argument(metavar="[TYPE]", help="A, PTR, MX, ...; default: A, for an address PTR."),
+]
 Asker = Annotated[
     str | None,
     typer.Option(
@@ -65,18 +69,23 @@ def flush(ctx: typer.Context) -> None:
         "volt net dns query example.com MX",
     ),
 )
-def query(ctx: typer.Context, name: Name, type_: Type = "A", asker: Asker = None) -> None:
+def query(ctx: typer.Context, name: Name, type_: Type = None, asker: Asker = None) -> None:
     """Show what a workload would be told about a name, and why.
 
     The exit status is 3 for a name that does not exist.
     """
     session = Session.of(ctx)
-    answer = session.call(QUERY, QueryName(name=name, type=type_, workload=asker))
+    answer = session.call(QUERY, QueryName(name=name, type=type_ or _type_of(name), workload=asker))
     session.show(answer, lambda: _answer_text(answer))
     if answer.status == "NXDOMAIN":
         raise NotFound(f"{answer.asker} is told that {answer.name} does not exist (NXDOMAIN)")
     if answer.status != "NOERROR":
         raise Failed(f"{answer.asker} is told {answer.status} for {answer.name}")
+
+
+def _type_of(name: str) -> str:
+    """What somebody wants to know who names no type."""
+    return "PTR" if re.fullmatch(r"\d+(\.\d+){3}", name) else "A"
 
 
 def _answer_text(answer: Answer) -> str:
