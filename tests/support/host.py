@@ -62,14 +62,14 @@ class Host(Machine):
         def ready() -> bool:
             if self.agent is not None and self.agent.poll() is not None:
                 raise AssertionError(
-                    f"the agent ended with {self.agent.poll()}:\n{self.agent_log()}"
+                    f"the agent ended with {self.agent.poll()}:\n{self._last_words()}"
                 )
             return self.is_ready()
 
         try:
             wait_until(ready, "the agent is ready", within)
         except TimeoutError as error:
-            raise AssertionError(f"{error}\n{self.agent_log()}") from None
+            raise AssertionError(f"{error}\n{self._last_words()}") from None
 
     def is_ready(self) -> bool:
         """Whether the agent answers and says that it has converged."""
@@ -85,6 +85,9 @@ class Host(Machine):
     def agent_log(self) -> str:
         """What the agents of this host have logged so far."""
         return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def _last_words(self) -> str:
+        return "\n".join(self.agent_log().splitlines()[-40:])
 
     def get(self, path: str) -> tuple[int, str]:
         """GET from the control socket: status and body."""
