@@ -159,7 +159,9 @@ def test_interrupted(rig: Rig) -> None:
     wait_until(lambda: rig.connected() == 1, "it follows")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, out, err) == (130, b"", b"")
+    # In the midst of an import Python lets the signal itself end it, which shells show as 130, too.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert (out, err) == (b"", b"")
 
 
 def test_interrupted_after_the_first_event(rig: Rig) -> None:

@@ -35,7 +35,8 @@ def test_the_sandbox_is_a_shell_with_volt_running() -> None:
     try:
         read_until(terminal, "(volt sandbox)")
         os.write(terminal, b"volt net connect volt0 sandboxed && ip netns add sandboxed\n")
-        os.write(terminal, b"ip netns exec sandboxed getent hosts sandboxed; volt ps\n")
+        ask = b"until ip netns exec sandboxed getent hosts sandboxed; do sleep 0.1; done; volt ps\n"
+        os.write(terminal, ask)
         shown = read_until(terminal, "volt0    10.0.0.2")
         assert "sandboxed.volt.local" in shown
         os.write(terminal, b"exit\n")
