@@ -19,6 +19,7 @@ from volt_agent.kernel.ops import (
     DeleteRoute,
     Op,
     SetLink,
+    SetNeighbour,
     SetSysctl,
 )
 from volt_agent.kernel.refusals import Explained, refused, translate
@@ -44,6 +45,10 @@ ADDRESS: dict[str, Any] = {"name": "eth0", "address": IPv4Interface("10.0.0.2/24
         (DeleteAddress(**ADDRESS), "remove 10.0.0.2/24 from eth0"),
         (AddRoute(**ROUTE), "add a route to 0.0.0.0/0 through 10.0.0.1 on eth0"),
         (DeleteRoute(**ROUTE), "remove the route to 0.0.0.0/0 through 10.0.0.1 on eth0"),
+        (
+            SetNeighbour(name="eth0", address=IPv4Address("10.0.0.2"), mac="02:00:00:00:00:02"),
+            "tell where 10.0.0.2 is on eth0",
+        ),
         (SetSysctl(key="net.a", value="1"), "set net.a to 1"),
     ],
 )

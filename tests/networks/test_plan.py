@@ -22,6 +22,7 @@ from volt_agent.kernel.ops import (
     AddVeth,
     DeleteLink,
     SetLink,
+    SetNeighbour,
 )
 from volt_agent.kernel.state import Inside, Link, Mirror, Route
 from volt_agent.networks.decide import connect
@@ -94,9 +95,11 @@ def test_a_container_is_attached_from_the_inside_out() -> None:
         SetLink,
         AddRoute,
         SetLink,
+        SetNeighbour,
     ]
-    assert ops[-1] == SetLink(name="vc-web", up=True)
-    assert all(op.namespace == "/run/netns/web" for op in ops[1:-1])
+    assert ops[-2] == SetLink(name="vc-web", up=True)
+    assert ops[-1] == SetNeighbour(name="volt-backend", address=WEB.address, mac=WEB.mac)
+    assert all(op.namespace == "/run/netns/web" for op in ops[1:-2])
     veth = ops[0]
     assert isinstance(veth, AddVeth)
     assert (veth.master, veth.peer, veth.peer_mac) == ("volt-backend", "eth0", WEB.mac)

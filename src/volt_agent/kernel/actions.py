@@ -35,6 +35,7 @@ from .ops import (
     DeleteRoute,
     Op,
     SetLink,
+    SetNeighbour,
     SetSysctl,
 )
 from .refusals import Explained, open_for, refused, unless
@@ -132,6 +133,10 @@ def _delete_route(socket: NetlinkSocket, op: DeleteRoute) -> None:
         socket.request(ip_messages.delete_route(hop))
 
 
+def _set_neighbour(socket: NetlinkSocket, op: SetNeighbour) -> None:
+    socket.request(ip_messages.set_neighbour(index_of(op.name), op.address, op.mac))
+
+
 def _set_sysctl(_socket: NetlinkSocket, op: SetSysctl) -> None:
     sysctl.write(op.key, op.value)
 
@@ -146,5 +151,6 @@ _ACTIONS: dict[type[Op], Callable[[NetlinkSocket, Any], None]] = {
     DeleteAddress: _delete_address,
     AddRoute: _add_route,
     DeleteRoute: _delete_route,
+    SetNeighbour: _set_neighbour,
     SetSysctl: _set_sysctl,
 }

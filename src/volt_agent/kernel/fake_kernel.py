@@ -23,6 +23,7 @@ from .ops import (
     DeleteRoute,
     Op,
     SetLink,
+    SetNeighbour,
     SetSysctl,
 )
 from .ownership import check_ours, leads_elsewhere, peer_taken
@@ -165,6 +166,9 @@ class FakeKernel:
         with unless(errno.ENODEV):
             space.remove_route(Hop(op.destination, op.gateway, _index(space, op.name)))
 
+    def _set_neighbour(self, space: FakeSpace, op: SetNeighbour) -> None:
+        space.neighbours[_index(space, op.name), op.address] = op.mac
+
     def _set_sysctl(self, space: FakeSpace, op: SetSysctl) -> None:
         key = sysctl.key_path(op.key)
         sysctl.check_value(op.value)
@@ -200,5 +204,6 @@ _ACTIONS: dict[type[Op], Callable[[FakeKernel, FakeSpace, Any], None]] = {
     DeleteAddress: FakeKernel._delete_address,
     AddRoute: FakeKernel._add_route,
     DeleteRoute: FakeKernel._delete_route,
+    SetNeighbour: FakeKernel._set_neighbour,
     SetSysctl: FakeKernel._set_sysctl,
 }

@@ -36,6 +36,7 @@ class FakeSpace:
         self.peers: dict[int, tuple[FakeSpace, int]] = {}
         self.attached: set[int] = set()  # taps that a virtual machine has open
         self.changed: set[int] = set()
+        self.neighbours: dict[tuple[int, IPv4Address], str] = {}
         self._gateways: list[Hop] = []
         self._last_index = 0
         for name in ("all", "default"):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .netlink import (
     F_CREATE,
     F_EXCLUSIVE,
+    F_REPLACE,
     Malformed,
     Request,
     attribute,
@@ -24,6 +25,7 @@ from .netlink import (
 # linux/rtnetlink.h
 NEW_ADDRESS, DELETE_ADDRESS, GET_ADDRESS = 20, 21, 22
 NEW_ROUTE, DELETE_ROUTE, GET_ROUTE = 24, 25, 26
+NEW_NEIGHBOUR = 28
 NEW_SETTINGS = 80  # RTM_NEWNETCONF
 GROUP_ADDRESS, GROUP_ROUTE, GROUP_SETTINGS = 5, 7, 24  # RTNLGRP_IPV4_*
 AF_INET = 2
@@ -34,6 +36,8 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg
 _RTA_DESTINATION, _RTA_OUT, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 4, 5, 9, 15
 _TABLE_MAIN, _STATIC, _UNIVERSE, _UNICAST = 254, 4, 0, 1
 _NEXT_HOP = struct.Struct("=HBBi")  # struct rtnexthop
+_NEIGHBOUR = struct.Struct("=BBHiHBB")  # struct ndmsg (linux/neighbour.h)
+_NDA_DESTINATION, _NDA_LINK_ADDRESS, _NUD_STALE = 1, 2, 4
 _SETTINGS_SIZE = 4  # struct netconfmsg is one byte, padded
 _SETTINGS_INDEX = 1
 ALL_LINKS, DEFAULT_LINK = -1, -2  # NETCONFA_IFINDEX_ALL, _DEFAULT
@@ -53,6 +57,14 @@ def _address(index: int, address: IPv4Interface) -> bytes:
     packed = address.packed
     header = _ADDRESS.pack(AF_INET, address.network.prefixlen, 0, 0, index)
     return header + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+
+
+def set_neighbour(index: int, address: IPv4Address, mac: str) -> Request:
+    """RTM_NEWNEIGH: replaces whatever the kernel knows or asks about `address`."""
+    body = _NEIGHBOUR.pack(AF_INET, 0, 0, index, _NUD_STALE, 0, 0)
+    body += attribute(_NDA_DESTINATION, address.packed)
+    body += attribute(_NDA_LINK_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+    return Request(NEW_NEIGHBOUR, F_CREATE | F_REPLACE, body)
 
 
 def all_addresses() -> Request:

@@ -99,6 +99,18 @@ class DeleteRoute(Op, frozen=True):
     gateway: IPv4Address
 
 
+class SetNeighbour(Op, frozen=True):
+    """Tell the kernel that `address` on link `name` is at `mac`, not yet confirmed (NUD_STALE).
+
+    Whoever asked for the address in vain waits up to a second before the kernel asks again; this
+    answers at once, and what waited is sent.
+    """
+
+    name: str
+    address: IPv4Address
+    mac: str
+
+
 class SetSysctl(Op, frozen=True):
     """Write `value` to the sysctl `key`, with dots or slashes (interface names may hold dots)."""
 

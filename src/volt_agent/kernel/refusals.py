@@ -20,6 +20,7 @@ from .ops import (
     DeleteRoute,
     Op,
     SetLink,
+    SetNeighbour,
     SetSysctl,
 )
 
@@ -41,6 +42,7 @@ _DEEDS: dict[type[Op], str] = {
     DeleteAddress: "remove {0.address} from {0.name}",
     AddRoute: "add a route to {0.destination} through {0.gateway} on {0.name}",
     DeleteRoute: "remove the route to {0.destination} through {0.gateway} on {0.name}",
+    SetNeighbour: "tell where {0.address} is on {0.name}",
     SetSysctl: "set {0.key} to {0.value}",
 }
 

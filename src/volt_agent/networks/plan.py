@@ -17,6 +17,7 @@ from ..kernel.ops import (
     DeleteLink,
     Op,
     SetLink,
+    SetNeighbour,
 )
 from ..kernel.state import Inside, Link, Mirror
 from ..model.names import bridge_alias, bridge_interface, port_alias, stable_mac
@@ -116,6 +117,8 @@ def plan_veth(
     )
     ops += _furnish(connection, snapshot, namespace, inside_name)
     ops.append(SetLink(name=connection.interface, up=True))
+    # A forward or the host itself may have asked for the address before anybody was there.
+    ops.append(SetNeighbour(name=network.bridge, address=connection.address, mac=connection.mac))
     return ops
 
 
