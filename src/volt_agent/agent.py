@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import gc
-import importlib
 import logging
 import os
 import signal
@@ -62,6 +61,7 @@ from .kernel.enforcement import enforces_within_bridge
 from .kernel.host import sshd_ports
 from .kernel.linux import LinuxEdge
 from .kernel.nft import Nft
+from .kernel.pyroute import codec
 from .kernel.tamper import TamperWatch
 from .model.network import Network
 from .model.snapshot import Change, Snapshot
@@ -258,7 +258,7 @@ class Agent:
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
         self._say_ready()
-        await asyncio.to_thread(importlib.import_module, "pyroute2")  # see `kernel.bridges`
+        await asyncio.to_thread(codec)
 
     async def _start_firewall(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         outcome = await self._firewall.start(self._registry.snapshot)

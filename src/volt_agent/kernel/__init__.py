@@ -12,6 +12,7 @@ What the rest of volt sees:
 `linux`      the real edge; its calls run in three `worker` threads, so that the loop never waits
 `fake`       the other one (`fake_kernel` carries out, `fake_space` is one of its namespaces)
 `host`       who listens on the host's ports, where sshd does, whether br_netfilter is there
+`pyroute`    the parts of pyroute2 that encode rare messages, imported when used
 `claim`      one agent per network namespace
 `namespaces` enters network namespaces for a moment; is this path one?
 `nft`        nftables transactions through libnftables, in a thread of their own

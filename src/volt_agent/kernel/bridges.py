@@ -1,8 +1,4 @@
-"""What only bridges need, encoded by pyroute2: rare, and with many attributes of many types.
-
-pyroute2 takes 0.2 s to import. A start that finds everything right needs no bridge made, so it is
-imported at the first use; `agent` has that done in the background once names are answered.
-"""
+"""What only bridges need, encoded by pyroute2: rare, and with many attributes of many types."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import Any
 from .link_messages import NEW_LINK
 from .netlink import F_APPEND, F_CREATE, F_EXCLUSIVE, HEADER_SIZE, Request
 from .ops import AddBridge
+from .pyroute import codec
 
 _NEW_PROPERTY = 108  # RTM_NEWLINKPROP
 
@@ -59,9 +56,7 @@ def _info(data: dict[str, int]) -> tuple[str, Any]:
 
 
 def _encode(attributes: list[tuple[str, Any]]) -> bytes:
-    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
-    message = ifinfmsg()
+    message = codec().link()
     message["attrs"] = attributes
     message.encode()
     return bytes(message.data[HEADER_SIZE:])

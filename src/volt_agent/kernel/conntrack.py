@@ -19,6 +19,7 @@ from . import sysctl
 from .edge import Flow
 from .netlink import HEADER_SIZE, NESTED, Malformed, Request, attribute, attributes
 from .netlink_socket import NetlinkSocket
+from .pyroute import codec
 
 _NETLINK_NETFILTER = 12  # linux/netlink.h
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
@@ -186,17 +187,15 @@ def _selectors(flow: Flow) -> list[dict[str, Any]]:
 def _filtered(selector: dict[str, Any]) -> bytes:
     if not selector:
         return _GENERIC
-    # Imported late for the reason that `bridges` gives.
-    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, nfct_msg
-
+    pyroute2 = codec()
     if "status" in selector:
         status = selector["status"]
-        message = nfct_msg.create_from(status=status, status_mask=status)
+        message = pyroute2.connection.create_from(status=status, status_mask=status)
     else:
-        wanted = NFCTAttrTuple(**selector)
+        wanted = pyroute2.connection_ends(**selector)
         wanted.attrs()  # sets its flags
         flags = {"attrs": [["CTA_FILTER_ORIG_FLAGS", wanted.flags]]}
-        message = nfct_msg.create_from(tuple_orig=wanted, cta_filter=flags)
+        message = pyroute2.connection.create_from(tuple_orig=wanted, cta_filter=flags)
     message["nfgen_family"] = socket.AF_INET
     message.encode()
     return bytes(message.data[HEADER_SIZE:])
