@@ -1,9 +1,10 @@
 """The netlink calls of a workload start, made bare: no agent, no loop, no event (inside a host).
 
 The same operations that the agent plans, carried out one container after the other in a single
-thread; and, for comparison, the same through pyroute2, call by call.
+thread, on a bridge with as many ports as the agent's (what a new port costs the kernel grows with
+them); and, for comparison, the same through pyroute2, call by call.
 
-Arguments: how often. stdout: `{"bare": [ms...], "pyroute2": [ms...]}`.
+Arguments: how often, how many ports. stdout: `{"bare": [ms...], "pyroute2": [ms...]}`.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ NETWORK = Network(
 
 
 def main() -> None:
-    count = int(sys.argv[1])
+    count, ports = map(int, sys.argv[1:])
     sock = NetlinkSocket()
-    carry_out(plan_bridge(NETWORK, Mirror(), netfilter=True), sock)
+    if not Path("/sys/class/net", NETWORK.bridge).exists():
+        carry_out(plan_bridge(NETWORK, Mirror(), netfilter=True), sock)
     with IPRoute() as route:
         bridge = route.link_lookup(ifname=NETWORK.bridge)[0]
+        for number in range(len(os.listdir(f"/sys/class/net/{NETWORK.bridge}/brif")), ports):
+            name, end = f"port-{number}", {"ifname": f"end-{number}", "state": "up"}
+            route.link("add", ifname=name, kind="veth", master=bridge, state="up", peer=end)
         spent = {
             "bare": _repeat(count, lambda number, path: _bare(number, path, sock)),
             "pyroute2": _repeat(

@@ -27,6 +27,7 @@ PLANES = ("firewall", "dns")
 # After a namespace's end the kernel takes it apart for some ten milliseconds, under the lock that
 # every new link needs. Starts are measured on a quiet host; "right after its stop" shows the other.
 PAUSE = 0.1
+TURN = 10  # rounds of the agent, then as many of the bare calls
 
 
 class Measured(NamedTuple):
@@ -63,10 +64,16 @@ def main() -> None:
 
 def measure(host: Host, rounds: int, present: int) -> Measured:
     """Start and stop a workload again and again, then let the peers do their part."""
-    result = Measured([], [], [], {plane: [] for plane in PLANES}, {}, [])
+    result = Measured([], [], [], {plane: [] for plane in PLANES}, {"bare": [], "pyroute2": []}, [])
     address = host.call("net.connect", network="many", workload="probe")["ip"]
     asked = {"name": "probe", "server": GATEWAY, "within": 10}
-    for _ in range(rounds):
+    # In turn with the bare calls: this machine's pace changes from one second to the next.
+    for number in range(rounds):
+        if number % TURN == 0:
+            bare_calls = host.python("-m", "benchmarks.bare_attach", str(TURN), str(present))
+            bare = host.run(*bare_calls, within=120)
+            for what, samples in json.loads(bare.stdout).items():
+                result.bare[what].extend(samples)
         result.start.append(host.do("appear", address=address, **asked) * 1000)
         planes = host.events("workload.started")[-1]["planes_ms"]
         for plane in PLANES:
@@ -77,8 +84,6 @@ def measure(host: Host, rounds: int, present: int) -> Measured:
         result.again.append(host.do("appear", address=address, **asked) * 1000)
         host.do("vanish", **asked)
     host.call("net.disconnect", workload="probe")
-    bare = host.run(*host.python("-m", "benchmarks.bare_attach", str(rounds)), within=120)
-    result.bare.update(json.loads(bare.stdout))
     result.peer.extend(_dnsmasq(rounds, present))
     return result
 

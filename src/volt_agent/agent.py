@@ -90,6 +90,9 @@ NAMES_WAIT = 5.0
 # How long a command waits until connections that it revoked are cut: it takes 50 ms for 10,000, and
 # what takes longer goes on by itself.
 CUT_WAIT = 1.0
+# How long one thread may keep the others from running Python (default: 5 ms). The loop waits behind
+# a compilation in a thread, and a start's netlink calls behind a busy loop.
+SWITCH = 0.0005
 # Everything is looked at once more, should an event ever be missed.
 PATROL = 30.0
 NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe br_netfilter"
@@ -102,6 +105,7 @@ def run(options: AgentOptions) -> int:
     Raises VoltError if the agent cannot start or go on.
     """
     gc.enable()  # the command line does without
+    sys.setswitchinterval(SWITCH)
     logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)

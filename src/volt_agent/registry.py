@@ -36,6 +36,10 @@ class Guard(Protocol):
     async def apply(self, new: Snapshot, change: Change) -> float:
         """Milliseconds it took; raises KernelRefused, and then nothing has changed."""
 
+    def apply_at_once(self, new: Snapshot, change: Change) -> float | None:
+        """The same where nothing has to be waited for; None, and nothing has changed, where it
+        has."""
+
 
 class Follower(Protocol):
     """A plane that cannot refuse: it acts on what is published, at once and without waiting."""
@@ -76,7 +80,31 @@ class Registry:
 
     async def commit(self, decide: Decision) -> Commit:
         """Decide and carry out, to the end even if the caller is cancelled meanwhile."""
+        if not self._lock.locked():
+            at_once = self._commit_at_once(decide)
+            if at_once is not None:
+                return at_once
         return await asyncio.shield(asyncio.ensure_future(self._commit(decide)))
+
+    def _commit_at_once(self, decide: Decision) -> Commit | None:
+        """A commit for which neither the kernel nor the store is needed; None if one is.
+
+        So are most starts, stops and ports: a task and its turns of the loop would cost more than
+        the commit.
+        """
+        old = self.snapshot
+        change = decide(old)
+        if change.is_empty:
+            return Commit(old, old, change)
+        if change.is_durable:
+            return None
+        new, planes = old.apply(change), dict[str, float]()
+        if self._guard is not None:
+            ms = self._guard.apply_at_once(new, change)
+            if ms is None:
+                return None
+            planes["firewall"] = ms
+        return self._publish(Commit(old, new, change, planes))
 
     async def _commit(self, decide: Decision) -> Commit:
         async with self._lock:
@@ -86,13 +114,17 @@ class Registry:
                 return Commit(old, old, change)
             new = old.apply(change)
             planes = await self._make_effective(old, new, change)
-            self.snapshot = new
-            for name, follower in self._followers:
-                began = time.perf_counter()
-                follower.follow(old, new, change)
-                if name is not None:
-                    planes[name] = (time.perf_counter() - began) * 1e3
-            return Commit(old, new, change, planes)
+            return self._publish(Commit(old, new, change, planes))
+
+    def _publish(self, commit: Commit) -> Commit:
+        old, new, change, planes = commit.old, commit.new, commit.change, commit.planes_ms
+        self.snapshot = new
+        for name, follower in self._followers:
+            began = time.perf_counter()
+            follower.follow(old, new, change)
+            if name is not None:
+                planes[name] = (time.perf_counter() - began) * 1e3
+        return commit
 
     async def _make_effective(
         self, old: Snapshot, new: Snapshot, change: Change

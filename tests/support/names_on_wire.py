@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import struct
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -54,16 +55,33 @@ async def query(
         return read_answer(await ask(where, server, question(name, kind)))
 
 
-async def first_right_answer(where: str, server: str, name: str, address: str | None) -> float:
-    """Ask until the answer is `address` (None: NXDOMAIN); returns the monotonic time of it."""
-    loop = asyncio.get_running_loop()
-    while True:
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(0.1):
-                answer = read_answer(await _ask_udp(where, server, question(name)))
-            if is_right(answer, address):
-                return loop.time()
-        await asyncio.sleep(PAUSE)
+async def first_right_answer(
+    where: str, server: str, name: str, address: str | None, within: float
+) -> float:
+    """Ask until the answer is `address` (None: NXDOMAIN); returns the monotonic time of it.
+
+    Raises TimeoutError after `within` seconds.
+    """
+    return await asyncio.to_thread(_ask_until_right, where, server, name, address, within)
+
+
+def _ask_until_right(
+    where: str, server: str, name: str, address: str | None, within: float
+) -> float:
+    # In a thread, with one socket and one question: the loop's clock has a resolution of 1 ms.
+    deadline, wire = time.monotonic() + within, question(name)
+    with socket_in(where, socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.1)
+        sock.connect((server, DNS_PORT))
+        while time.monotonic() < deadline:
+            with suppress(OSError):
+                sock.send(wire)
+                reply = sock.recv(65535)
+                arrived = time.monotonic()
+                if is_right(read_answer(reply), address):
+                    return arrived
+            time.sleep(PAUSE)
+    raise TimeoutError(f"no right answer for {name} within {within:g} s")
 
 
 def is_right(answer: dict[str, Any], address: str | None) -> bool:

@@ -163,8 +163,7 @@ class Traffic:
         self, where: str, server: str, name: str, address: str | None, within: float
     ) -> float:
         """The monotonic time of the first answer that `name` is `address` (None: NXDOMAIN)."""
-        async with asyncio.timeout(within):
-            return await names_on_wire.first_right_answer(where, server, name, address)
+        return await names_on_wire.first_right_answer(where, server, name, address, within)
 
     # ---- streams --------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from . import ip_messages, sysctl
 from .interface_names import index_of
@@ -65,10 +65,18 @@ def carry_out(ops: Sequence[Op], home: NetlinkSocket) -> None:
             raise refused(in_turn[0].op, error) from error
 
 
-def is_unannounced(op: Op) -> TypeGuard[AddBridge | AddVeth | AddTap | SetLink]:
-    """Whether `op` may change a link of the own namespace without a word from the kernel."""
-    makes_or_changes = isinstance(op, AddBridge | AddVeth | AddTap | SetLink)
-    return makes_or_changes and op.namespace is None
+def unannounced(ops: Sequence[Op], is_done: bool) -> set[str]:
+    """The links of the own namespace that `ops` may have changed without a word from the kernel.
+
+    Once all of it is done, a link that was brought up has been announced with everything it has.
+    """
+    links = set()
+    for op in ops:
+        if isinstance(op, AddBridge | AddVeth | AddTap | SetLink) and op.namespace is None:
+            links.add(op.name)
+            if is_done and isinstance(op, SetLink) and op.up:
+                links.discard(op.name)
+    return links
 
 
 def _steps(op: Op) -> Iterator[Step]:

@@ -7,7 +7,7 @@ from functools import partial
 
 from ..bus import Bus
 from . import sysctl
-from .actions import carry_out, is_unannounced
+from .actions import carry_out, unannounced
 from .conntrack import Tracked, forget
 from .edge import Flow
 from .inside_watch import InsideWatch
@@ -60,15 +60,18 @@ class LinuxEdge:
     async def execute(self, ops: Sequence[Op]) -> None:
         """As in `Edge`. Several calls are carried out one after the other, never mixed."""
         try:
+            self._watch.rest()
             await self._hands.run(partial(self._carry_out, ops))
         finally:
             await self.settle()
 
     def _carry_out(self, ops: Sequence[Op]) -> None:
+        is_done = False
         try:
             carry_out(ops, self._home)
+            is_done = True
         finally:
-            self._watch.look_at({op.name for op in ops if is_unannounced(op)})
+            self._watch.look_at(unannounced(ops, is_done))
 
     async def settle(self) -> None:
         await self._watch.settle()

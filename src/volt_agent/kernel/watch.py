@@ -39,6 +39,7 @@ HELPING = 64
 # loop would wake up for each, and contend with the thread that makes the change. Whoever waits in
 # `settle` reads at once.
 PAUSE = 0.002
+REST = 0.01  # the same while a change is made
 _AGAIN_AFTER = 0.5  # seconds until reading is repeated that failed or was interrupted
 
 
@@ -92,6 +93,12 @@ class Watch:
             self._asked[question] = waiter
             self._read()  # mostly the answer is there: no need to wait for the loop
         await waiter
+
+    def rest(self) -> None:
+        """Leave the socket alone for a moment: what is about to be announced is our own doing, and
+        whoever does it waits in `settle`."""
+        if self._reading is None:
+            self._pause(REST)
 
     def look_at(self, names: Iterable[str]) -> None:
         """Have these links described anew, ahead of any later `settle`. Call it in a thread.
