@@ -22,6 +22,13 @@ class Ruleset:
         self.in_force: set[str] = set()
         self.refuses = False
         self.applied = 0
+        self.at_once = False
+
+    def apply_at_once(self, new: Snapshot, change: Change) -> float | None:
+        if not self.at_once:
+            return None
+        self.applied += 1
+        return 0.1
 
     async def apply(self, new: Snapshot, change: Change) -> float:
         if self.refuses:
@@ -112,6 +119,23 @@ def test_what_the_store_refuses_is_taken_back_from_the_firewall() -> None:
         parts.disk.is_full = False
         await parts.create("third")
         assert await parts.stored() == {"first", "third"}
+
+    asyncio.run(scenario())
+
+
+def test_what_concerns_neither_kernel_nor_store_is_committed_without_waiting() -> None:
+    """The workload's start is published before the loop turns once."""
+
+    async def scenario() -> None:
+        parts = Parts()
+        await parts.registry.open()
+        parts.ruleset.at_once = True
+        change = Change(put=(Instance("web", "container", "netns", "1:2"),))
+        with pytest.raises(StopIteration) as ended:
+            parts.registry.commit(lambda snapshot: change).send(None)
+        assert ended.value.value.planes_ms.keys() == {"firewall", "reader"}
+        assert parts.ruleset.applied == 1
+        assert [set(each.instances) for each in parts.reader.seen] == [{"web"}]
 
     asyncio.run(scenario())
 

@@ -17,7 +17,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -56,6 +56,14 @@ class Commit(Struct, frozen=True):
     planes_ms: dict[str, float] = {}
 
 
+class _Decided(NamedTuple):
+    """What a decision on `old` asks for, and the snapshot `new` that it leads to."""
+
+    old: Snapshot
+    new: Snapshot
+    change: Change
+
+
 class Registry:
     """Holds the current `snapshot`; see the module for what a commit does."""
 
@@ -80,25 +88,31 @@ class Registry:
 
     async def commit(self, decide: Decision) -> Commit:
         """Decide and carry out, to the end even if the caller is cancelled meanwhile."""
+        first = None
         if not self._lock.locked():
-            at_once = self._commit_at_once(decide)
+            first = self._decide(decide)
+            at_once = self._commit_at_once(first)
             if at_once is not None:
                 return at_once
-        return await asyncio.shield(asyncio.ensure_future(self._commit(decide)))
+        return await asyncio.shield(asyncio.ensure_future(self._commit(decide, first)))
 
-    def _commit_at_once(self, decide: Decision) -> Commit | None:
+    def _decide(self, decide: Decision) -> _Decided:
+        old = self.snapshot
+        change = decide(old)
+        return _Decided(old, old if change.is_empty else old.apply(change), change)
+
+    def _commit_at_once(self, decided: _Decided) -> Commit | None:
         """A commit for which neither the kernel nor the store is needed; None if one is.
 
         So are most starts, stops and ports: a task and its turns of the loop would cost more than
         the commit.
         """
-        old = self.snapshot
-        change = decide(old)
+        old, new, change = decided
         if change.is_empty:
             return Commit(old, old, change)
         if change.is_durable:
             return None
-        new, planes = old.apply(change), dict[str, float]()
+        planes = dict[str, float]()
         if self._guard is not None:
             ms = self._guard.apply_at_once(new, change)
             if ms is None:
@@ -106,13 +120,13 @@ class Registry:
             planes["firewall"] = ms
         return self._publish(Commit(old, new, change, planes))
 
-    async def _commit(self, decide: Decision) -> Commit:
+    async def _commit(self, decide: Decision, decided: _Decided | None) -> Commit:
         async with self._lock:
-            old = self.snapshot
-            change = decide(old)
+            if decided is None or decided.old is not self.snapshot:
+                decided = self._decide(decide)
+            old, new, change = decided
             if change.is_empty:
                 return Commit(old, old, change)
-            new = old.apply(change)
             planes = await self._make_effective(old, new, change)
             return self._publish(Commit(old, new, change, planes))
 

@@ -160,6 +160,11 @@ class _Draft:
             copy = self._tables[name] = dict(getattr(self._base, name))
         return copy
 
+    def peek(self, name: str) -> Mapping[object, object]:
+        """A table as it is by now, to read only."""
+        table: Mapping[object, object] = self._tables.get(name, getattr(self._base, name))
+        return table
+
     def put(self, each: Object) -> None:
         if isinstance(each, HostPolicy):
             self._host = each
@@ -193,24 +198,27 @@ class _Draft:
             self.table("connections_of")[each.workload] = tuple(ordered)
         elif isinstance(each, Port):
             self.table("ports_of")[each.workload] = (*self._group("ports_of", each.workload), each)
-            if each.address is not None:
-                self.table("owners").setdefault(each.address, each)
+            if each.address is not None and each.address not in self.peek("owners"):
+                self.table("owners")[each.address] = each
 
     def _unindex(self, each: object) -> None:
-        if isinstance(each, Connection | Reservation | Port) and each.address is not None:
+        if (
+            isinstance(each, Connection | Reservation | Port)
+            and each.address is not None
+            and self.peek("owners").get(each.address) is each
+        ):
             owners = self.table("owners")
-            if owners.get(each.address) is each:
-                del owners[each.address]
-                port = self._tables.get("ports", self._base.ports).get(each.key)
-                if isinstance(port, Port) and port is not each and port.address == each.address:
-                    owners[each.address] = port
+            del owners[each.address]
+            port = self.peek("ports").get(each.key)
+            if isinstance(port, Port) and port is not each and port.address == each.address:
+                owners[each.address] = port
         if isinstance(each, Connection):
             self._regroup("connections_of", each.workload, each.key)
         elif isinstance(each, Port):
             self._regroup("ports_of", each.workload, each.key)
 
     def _group(self, index: str, workload: str) -> tuple[Any, ...]:
-        group = self.table(index).get(workload, ())
+        group = self.peek(index).get(workload, ())
         assert isinstance(group, tuple)
         return group
 

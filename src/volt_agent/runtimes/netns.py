@@ -32,6 +32,7 @@ class NamedNamespaces:
     def __init__(self, bus: Bus, folder: Path = FOLDER) -> None:
         self._bus, self._folder = bus, folder
         self._running: dict[str, Instance] = {}  # file name -> its present life
+        self._file_of: dict[str, str] = {}  # workload name -> file name
         self._bare: set[str] = set()  # files on which nothing is mounted (yet)
         self._own = identity("/proc/self/ns/net")
 
@@ -107,7 +108,7 @@ class NamedNamespaces:
     def _began(self, name: str, path: str, life: str) -> None:
         # A label belongs to the namespace that bears it, whoever came first: so everybody has the
         # same name, and address, after a restart.
-        borrower = next((each for each, one in self._running.items() if one.name == name), None)
+        borrower = self._file_of.get(name)
         if borrower is not None:
             self._gone(borrower)
         self._report(name, path, life)
@@ -124,18 +125,20 @@ class NamedNamespaces:
         )
         self._bare.discard(name)
         self._running[name] = instance
+        self._file_of[instance.name] = name
         self._bus.publish(InstanceStarted(instance=instance, at=time.monotonic()))
 
     def _gone(self, name: str) -> None:
         self._bare.discard(name)
         instance = self._running.pop(name, None)
         if instance is not None:
+            del self._file_of[instance.name]
             self._bus.publish(InstanceStopped(instance=instance, at=time.monotonic()))
 
     def _label(self, name: str) -> str:
         """The workload's name. Of two namespaces that map to one label, and of which none bears it,
         the first keeps it."""
         label = label_from(name)
-        if any(each.name == label for each in self._running.values()):
+        if label in self._file_of:
             return second_label_from(name)
         return label
