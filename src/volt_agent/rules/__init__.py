@@ -5,7 +5,7 @@ instead of returning a Change, and then nothing happens; repeating a command tha
 out already returns an empty Change. How the objects decide about packets is `firewall`'s.
 
 * `peers`        the ends of rules and policies, as users write them
-* `names`        looking up objects by name, with a hint where there is none
+* `same`         whether a repeated command asks for exactly what there is
 * `firewall`     firewall rules
 * `policy`       network policies
 * `forward`      port forwards: who owns a port of the host, and whether a forward leads anywhere

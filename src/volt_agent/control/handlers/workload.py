@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import NotFound
+from ...model.lookup import check_workload
 from ...networks.reconcile import Reconciler
 from ...registry import Registry
 from ..messages import workload as messages
@@ -31,8 +31,7 @@ class WorkloadHandlers:
 
     async def inspect(self, params: messages.WorkloadName) -> messages.WorkloadDetail:
         snapshot, name = self._registry.snapshot, params.name
-        if name not in snapshot.workloads and name not in snapshot.instances:
-            raise NotFound(f"there is no workload {name[:70]}", "volt ps lists them all")
+        check_workload(snapshot, name)
         view, instance = workload_view(name, snapshot), snapshot.instances.get(name)
         ports = snapshot.ports_of.get(name, ())
         namespace = instance.namespace if instance else None
