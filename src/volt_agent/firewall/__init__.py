@@ -12,7 +12,8 @@
 `incremental`  Compiled: all elements, kept up to date object by object
 `render`       a ruleset, or the step to the next, as one transaction in nft's language
 `plane`        Firewall: start, apply, restore, verify, remove, counters, hits
-`verdict`      decide: what becomes of a new connection, and by what; `judge` for many
+`verdict`      decide: what becomes of a new connection (`packet`), and by what, asking `facts` of
+               a snapshot; `judge` has indexes of these facts, for many packets
 `revoke`       which tracked connections a change cuts; `revoker` does it
 `foreign`      chains of others that drop volt's traffic; `coexistence` looks for them
 
