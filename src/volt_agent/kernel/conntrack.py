@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from . import sysctl
 from .edge import Flow
+from .host_sockets import HostSockets
 from .netlink import HEADER_SIZE, NESTED, Malformed, Request, attribute, attributes
 from .netlink_socket import NetlinkSocket
 from .pyroute import codec
@@ -51,6 +52,7 @@ class Tracked(Struct, frozen=True):
     destination_port: int | None
     reply_source: IPv4Address
     reply_port: int | None = None
+    source_port: int | None = None
 
 
 def matches(flow: Flow, tracked: Tracked) -> bool:
@@ -68,20 +70,32 @@ def matches(flow: Flow, tracked: Tracked) -> bool:
 def forget(flows: Sequence[Flow], spare: Callable[[Tracked], bool] | None = None) -> int:
     """Delete what any of `flows` means, in the calling thread's namespace. Raises OSError.
 
-    What `spare` says True of stays.
+    What `spare` says True of stays. Where the host itself answers a TCP connection its end is
+    closed: nothing holds back what the host sends, and its next segment would revive the entry.
 
     Returns how many connections were there and are gone.
     """
     with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
         found = (
-            removal
+            (removal, tracked)
             for question in questions(flows, _count())
             for tracked, removal in _find(netlink, question, flows)
             if spare is None or not spare(tracked)
         )
-        doomed = list(dict.fromkeys(found))  # several questions may bring the same entry
+        entries = dict(found)  # several questions may bring the same entry
+        _close_ends(entries.values())
+        doomed = list(entries)
         batches = (doomed[at : at + _BATCH] for at in range(0, len(doomed), _BATCH))
         return sum(netlink.request_all(batch) for batch in batches)
+
+
+def _close_ends(doomed: Iterable[Tracked]) -> None:
+    """Close those of the host's sockets that answer one of these connections."""
+    with HostSockets() as sockets:
+        for each in doomed:
+            if each.protocol == socket.IPPROTO_TCP and each.reply_port and each.source_port:
+                own = (each.reply_source, each.reply_port)
+                sockets.close_end(own, (each.source, each.source_port))
 
 
 def decode(body: bytes) -> tuple[Tracked, Request]:
@@ -105,6 +119,7 @@ def decode(body: bytes) -> tuple[Tracked, Request]:
         destination_port=_port(protocol.get(_DESTINATION_PORT)),
         reply_source=answering,
         reply_port=_port(answered.get(_SOURCE_PORT)),
+        source_port=_port(protocol.get(_SOURCE_PORT)),
     )
     name = attribute(_ORIGINAL | NESTED, original)
     name += b"".join(attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found)
