@@ -538,7 +538,7 @@ class Agent:
         try:
             return await self._reload()
         except VoltError as error:
-            log.error("not reloaded: %s", error.message)
+            log.error("not reloaded: %s", "; ".join(error.message.splitlines()))
             return None
 
     async def _reload(self) -> messages.Reloaded:
