@@ -61,9 +61,9 @@ class Datagrams:
                     data, sender = server.recvfrom(100)
                     server.sendto(data + b" " + name.encode(), sender)
             if self._client in ready:
-                number, _space, name = self._client.recv(100).partition(b" ")
+                number, _space, answering = self._client.recv(100).partition(b" ")
                 if number == token:
-                    return str(name, "ascii")
+                    return answering.decode()
         return None
 
 
