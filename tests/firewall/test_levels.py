@@ -8,15 +8,19 @@ from hypothesis import strategies as st
 from tests.firewall.lab import SNAPSHOT
 from tests.firewall.objects import forward, policy, rule
 from tests.firewall.test_incremental import rules
+from volt_agent.firewall.footprint import Footprint, footprint
 from volt_agent.firewall.incremental import Compiled
-from volt_agent.firewall.levels import Footprint, Levels, footprint, levels_of
+from volt_agent.firewall.levels import Levels, levels_of
 from volt_agent.firewall.shape import shape_of
+from volt_agent.firewall.spelling import Spelling
 from volt_agent.model.firewall import Rule
 from volt_agent.model.snapshot import Change
 
+SPELLING = Spelling(SNAPSHOT)
+
 
 def levels(*rules: Rule) -> list[int]:
-    made = levels_of(footprint(each, SNAPSHOT) for each in rules)
+    made = levels_of(footprint(each, SPELLING) for each in rules)
     return [made[each.name] for each in rules]
 
 
@@ -63,7 +67,7 @@ def test_levels_kept_up_to_date_are_those_of_a_fresh_start(
     for step in steps:
         changes: dict[str, Footprint | None] = {}
         for each, comes in step:
-            changes[each.name] = footprint(each, SNAPSHOT) if comes else None
+            changes[each.name] = footprint(each, SPELLING) if comes else None
         for name, after in changes.items():
             if after is None:
                 present.pop(name, None)

@@ -5,8 +5,8 @@
 `bridge`       the other: the guard of each port
 `tables`       both, with their sets and counters by name
 `compile`      from one object to its elements: networks, connections, ports, the host's policy
-`matches`      ... and rules and policies, by `shape`; `forwards` port forwards
-`levels`       the order of rules that contradict each other
+`matches`      ... rules and policies, by `shape`; `forwards` port forwards; `spelling` their words
+`footprint`    what a rule is about; `levels` the order of rules that contradict each other
 `references`   which rules, policies and forwards name a workload or network
 `generated`    the chains that look up the sets of rules and policies
 `incremental`  Compiled: all elements, kept up to date object by object

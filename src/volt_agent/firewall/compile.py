@@ -6,7 +6,7 @@ that a change is compiled from the objects that it touches (`incremental`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..model.firewall import Forward, Policy, Rule
 from ..model.host import HostPolicy, HostPort
@@ -17,18 +17,23 @@ from .forwards import forward_elements
 from .matches import policy_elements, rule_elements
 from .quote import QUOTABLE, quoted
 from .ruleset import Element
+from .spelling import Spelling
 
 Fragment = tuple[Element, ...]
+
+# Type and key: a connection and its port have equal keys.
+ObjectId = tuple[str, str]
 
 _BOTH_FAMILIES = ("ipv4", "ipv6")
 
 
-def fragment(each: Object, snapshot: Snapshot, level: int = 0) -> Fragment:
-    """The elements that `each` contributes within `snapshot`; most kinds of object have none.
+def fragment(each: Object, spelling: Spelling, level: int = 0) -> Fragment:
+    """The elements that `each` contributes within a snapshot; most kinds of object have none.
 
     `level` is that of a rule (`levels`). Raises Invalid if a name of volt's own cannot be written
     in a ruleset.
     """
+    snapshot = spelling.snapshot
     if isinstance(each, Network):
         return tuple(_network(each))
     if isinstance(each, Connection):
@@ -38,23 +43,34 @@ def fragment(each: Object, snapshot: Snapshot, level: int = 0) -> Fragment:
     if isinstance(each, HostPolicy):
         return tuple(_host(each))
     if isinstance(each, Rule):
-        return tuple(dict.fromkeys(rule_elements(each, snapshot, level)))
+        return tuple(dict.fromkeys(rule_elements(each, spelling, level)))
     if isinstance(each, Policy):
-        return tuple(dict.fromkeys(policy_elements(each, snapshot)))
+        return tuple(dict.fromkeys(policy_elements(each, spelling)))
     if isinstance(each, Forward):
-        return tuple(forward_elements(each, snapshot))
+        return tuple(forward_elements(each, spelling))
     return ()
 
 
-def sources(snapshot: Snapshot) -> Iterator[Object]:
+def sources(snapshot: Snapshot) -> Iterator[tuple[ObjectId, Object]]:
     """Every object of a snapshot that may have a fragment."""
-    yield snapshot.host
-    yield from snapshot.networks.values()
-    yield from snapshot.connections.values()
-    yield from snapshot.ports.values()
-    yield from snapshot.rules.values()
-    yield from snapshot.policies.values()
-    yield from snapshot.forwards.values()
+    yield identity(snapshot.host), snapshot.host
+    tables: tuple[tuple[type[Object], Mapping[str, Object]], ...] = (
+        (Network, snapshot.networks),
+        (Connection, snapshot.connections),
+        (Port, snapshot.ports),
+        (Rule, snapshot.rules),
+        (Policy, snapshot.policies),
+        (Forward, snapshot.forwards),
+    )
+    for kind, table in tables:
+        name = kind.__name__
+        for key, each in table.items():
+            yield (name, key), each
+
+
+def identity(each: Object) -> ObjectId:
+    """What an object is found by among those of all kinds."""
+    return type(each).__name__, each.key
 
 
 def dependents(each: Object, snapshot: Snapshot) -> Iterator[Object]:

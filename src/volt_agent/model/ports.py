@@ -16,7 +16,7 @@ Protocol = Literal["tcp", "udp", "icmp", "any"]
 RANGES_MAX = 64
 
 
-class PortRange(Struct, frozen=True, order=True):
+class PortRange(Struct, frozen=True, gc=False, order=True):
     """Ports `first`..`last`, both included."""
 
     first: int
