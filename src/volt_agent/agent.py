@@ -454,7 +454,7 @@ class Agent:
                 self._connections_cut,
             ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
-            **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
+            **WorkloadHandlers(self._registry, self._reconciler, self._bus, ZONE).handlers(),
             **AgentHandlers(self._reload, self._reset_everything).handlers(),
         }
         api = Api(

@@ -222,6 +222,7 @@ def test_what_is_asked(rig: Rig, volt: Volt, command: str, method: str, params: 
         ),
         ("net delete backend", "network backend deleted\n"),
         ("net rm backend", "network backend deleted\n"),
+        ("container forget db", "db forgotten, and disconnected from backend\n"),
         (
             "net connect backend web",
             "web connected to backend: 10.30.0.2, 02:00:00:00:00:02, interface vc-web\n",

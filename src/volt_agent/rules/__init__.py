@@ -11,7 +11,7 @@ out already returns an empty Change. How the objects decide about packets is `fi
 * `forward`      port forwards: who owns a port of the host, and whether a forward leads anywhere
 * `connection`   what `policy test` asks about: names to addresses
 * `live`         what a real attempt says about the model
-* `users`        which of them name a network
+* `users`        which of them name a network or a workload
 * `confirm`      changes that are rolled back unless somebody confirms them
 * `keeper`       the task that rolls them back in time
 """

@@ -97,7 +97,7 @@ class NetworkHandlers:
     async def delete(self, params: messages.NetworkName) -> messages.DeletedNetwork:
         def decide(snapshot: Snapshot) -> Change:
             change = delete_network(snapshot, params.name, self._defaults.default_bridge)
-            check_unnamed(snapshot, params.name)
+            check_unnamed(snapshot, "network", params.name)
             return change
 
         commit = await self._registry.commit(decide)
