@@ -11,6 +11,7 @@ import errno
 import logging
 import socket
 import struct
+from functools import cache
 from ipaddress import IPv4Address
 from typing import TypeAlias
 
@@ -37,6 +38,7 @@ class HostSockets:
 
     def __init__(self) -> None:
         self._netlink = NetlinkSocket(_NETLINK_SOCK_DIAG)
+        self._is_here = cache(_is_here)
 
     def __enter__(self) -> HostSockets:
         return self
@@ -51,6 +53,8 @@ class HostSockets:
         (built without INET_DIAG_DESTROY) is logged.
         """
         ends = _ENDS.pack(own[1], other[1], own[0].packed, other[0].packed)
+        if not self._is_here(own[0]):
+            return False
         try:
             found = self._netlink.get(_request(_BY_FAMILY, ends, _ANY_INTERFACE + _ANY_COOKIE)).body
             if len(found) < _COOKIE.stop:
@@ -63,6 +67,17 @@ class HostSockets:
                 log.warning(
                     "cannot close the host's connection with %s:%d: %s", *other, error.strerror
                 )
+            return False
+        return True
+
+
+def _is_here(address: IPv4Address) -> bool:
+    """Whether this is an address of the thread's namespace: only there can a socket be bound to it
+    (or anywhere, with ip_nonlocal_bind)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
             return False
         return True
 
