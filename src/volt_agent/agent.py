@@ -414,6 +414,10 @@ class Agent:
     async def _patrol(self) -> None:
         while True:
             await anyio.sleep(PATROL)
+            try:
+                await self._edge.look_again(self._bridges())
+            except VoltError as error:
+                log.error("%s", error.message)
             self._reconciler.mark_all()
 
     async def _feed_watchdog(self) -> None:
