@@ -67,6 +67,7 @@ from .model.network import Network
 from .model.snapshot import Change, Snapshot
 from .networks.agenda import Rank
 from .networks.decide import Surroundings, create_network
+from .networks.former import check_links_known
 from .networks.ports import Resolver
 from .networks.reconcile import Reconciler
 from .networks.resolvconf import ResolvConf
@@ -180,6 +181,7 @@ class Agent:
         async with AsyncExitStack() as stack:
             listeners = await self._take_what_is_ours(stack)
             await self._start_kernel(stack)
+            check_links_known(self._registry.snapshot, self._edge.mirror, self._options.state_dir)
             async with anyio.create_task_group() as outer:
                 self._start_control(outer, listeners)
                 async with anyio.create_task_group() as planes:

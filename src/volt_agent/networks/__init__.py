@@ -6,6 +6,7 @@
 `lifecycle`  what a workload's start, stop and end change (pure)
 `plan`       what is to be asked of the kernel for a network or a connection (pure: -> operations)
 `observe`    what the kernel's links mean: ports and foreign instances (pure)
+`former`     whether the links in the kernel are of the state that the agent has (pure)
 `reconcile`  the task that brings kernel and snapshot together, level-triggered
 `resolvconf` the resolv.conf of named namespaces
 """
