@@ -17,7 +17,7 @@ from volt_agent.firewall.tables import FAMILY_OF_SET
 from volt_agent.model.host import HostPolicy, HostPort
 from volt_agent.model.network import Network, Reservation
 from volt_agent.model.snapshot import Change, Object, Snapshot
-from volt_agent.model.workload import Instance, Workload
+from volt_agent.model.workload import Instance, Port, Workload
 
 DEFAULT, BACKEND, INTERNAL = NETWORKS
 
@@ -79,9 +79,10 @@ def test_port_security_off_lifts_the_guard(change: Object) -> None:
 
 
 def test_port_that_volt_made_is_guarded_by_its_connection() -> None:
-    """Seeing it start or stop changes nothing."""
-    assert elements(replace(GUEST, made=False)) != {}
-    assert elements(replace(GUEST, made=True)) == {}
+    """Seeing it start or stop changes nothing; one whose connection is gone is bound to nothing."""
+    port = Port("default", "web", WEB.interface, ifindex=1, up=True)
+    assert elements(port) == {}
+    assert elements(port, SNAPSHOT.apply(Change(delete=(WEB,)))) == {"bound-ports": ['"vc-web"']}
 
 
 def test_foreign_port_learns_step_by_step() -> None:

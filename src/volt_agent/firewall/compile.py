@@ -18,6 +18,7 @@ from .matches import policy_elements, rule_elements
 from .quote import QUOTABLE, quoted
 from .ruleset import Element
 from .spelling import Spelling
+from .strict import strict_elements
 
 Fragment = tuple[Element, ...]
 
@@ -39,13 +40,15 @@ def fragment(each: Object, spelling: Spelling, level: int = 0) -> Fragment:
     if isinstance(each, Connection):
         return tuple(_connection(each, snapshot))
     if isinstance(each, Port):
-        return tuple(_foreign_port(each, snapshot)) if is_guardable(each) else ()
+        return tuple(_port(each, snapshot))
     if isinstance(each, HostPolicy):
         return tuple(_host(each))
     if isinstance(each, Rule):
-        return tuple(dict.fromkeys(rule_elements(each, spelling, level)))
+        elements = rule_elements(each, spelling, level)
+        return tuple(dict.fromkeys((*elements, *strict_elements(each, spelling))))
     if isinstance(each, Policy):
-        return tuple(dict.fromkeys(policy_elements(each, spelling)))
+        elements = policy_elements(each, spelling)
+        return tuple(dict.fromkeys((*elements, *strict_elements(each, spelling))))
     if isinstance(each, Forward):
         return tuple(forward_elements(each, spelling))
     return ()
@@ -117,6 +120,17 @@ def _connection(connection: Connection, snapshot: Snapshot) -> Iterator[Element]
     yield Element("bound-ports", interface)
     yield Element("port-macs", f"{interface} . {connection.mac.lower()}")
     yield Element("port-addresses", f"{interface} . {connection.address}")
+
+
+def _port(port: Port, snapshot: Snapshot) -> Iterator[Element]:
+    if QUOTABLE.fullmatch(port.interface) is None:
+        return
+    if not port.made:
+        yield from _foreign_port(port, snapshot)
+    elif port.key not in snapshot.connections:
+        # It is about to be taken away. Bound to nothing: until then it may not speak as itself,
+        # whom no rule or policy knows any longer, and even less as somebody else.
+        yield Element("bound-ports", quoted(port.interface))
 
 
 def _foreign_port(port: Port, snapshot: Snapshot) -> Iterator[Element]:

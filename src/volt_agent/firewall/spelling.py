@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from ..model.firewall import Policy, Rule
 from ..model.ports import PortRange, Ports, Protocol
 from ..model.snapshot import Snapshot
-from .quote import dotted, quoted
+from .quote import QUOTABLE, dotted, quoted
 from .shape import BLOCK, Service
 
+# Where a workload is: network, interface of the host and address, which a learning port has not.
+Place = tuple[str, str, str | None]
 # How packets are looked up by protocol and port, and the values: ("port", ("tcp . 80",)).
 Spelled = tuple[Service, tuple[str, ...]]
 
@@ -23,6 +25,7 @@ class Spelling:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.addresses = _Addresses(snapshot)
+        self.places = _Places(snapshot)
         self._services: dict[tuple[Protocol, Ports], tuple[Spelled, ...]] = {}
 
     def bridges(self, network: str) -> tuple[str, ...]:
@@ -50,6 +53,28 @@ class _Addresses(dict[str, tuple[str, ...]]):
         found = tuple(map(dotted, self._snapshot.addresses_of(workload)))
         self[workload] = found
         return found
+
+
+class _Places(dict[str, tuple[Place, ...]]):
+    """By workload; ports with names that cannot be quoted are left out."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._snapshot = snapshot
+
+    def __missing__(self, workload: str) -> tuple[Place, ...]:
+        self[workload] = found = tuple(_places(self._snapshot, workload))
+        return found
+
+
+def _places(snapshot: Snapshot, workload: str) -> Iterator[Place]:
+    for connection in snapshot.connections_of.get(workload, ()):
+        interface = quoted(connection.interface)
+        yield connection.network, interface, dotted(connection.address)
+    for port in snapshot.ports_of.get(workload, ()):
+        if not port.made and QUOTABLE.fullmatch(port.interface):
+            address = dotted(port.address) if port.address is not None else None
+            yield port.network, quoted(port.interface), address
 
 
 def _services(protocol: Protocol, ports: Ports) -> Iterator[Spelled]:
