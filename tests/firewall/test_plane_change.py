@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.firewall.live import (
 from tests.support.namespaces import network_namespace
 from volt_agent.errors import Invalid, KernelRefused
 from volt_agent.firewall.plane import Firewall
+from volt_agent.kernel.netlink import Request
 from volt_agent.kernel.nft import Nft
 from volt_agent.model.network import Connection
 from volt_agent.model.snapshot import Change
@@ -33,6 +34,10 @@ class CountingNft(Nft):
     async def run(self, text: str) -> None:
         self.transactions += 1
         await super().run(text)
+
+    async def change_elements(self, requests: Sequence[Request]) -> None:
+        self.transactions += 1
+        await super().change_elements(requests)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@
 `generated`    the chains that look up the sets of rules and policies
 `incremental`  Compiled: all elements, kept up to date object by object
 `render`       a ruleset, or the step to the next, as one transaction in nft's language
+`elements`     a step without new sets or chains, as messages to the kernel itself
 `plane`        Firewall: start, apply, restore, verify, remove, counters, hits
 `verdict`      decide: what becomes of a new connection (`packet`), and by what, asking `facts` of
                a snapshot; `judge` has indexes of these facts, for many packets
@@ -19,5 +20,5 @@
 `foreign`      chains of others that drop volt's traffic; `coexistence` looks for them
 
 Decisions run from top to bottom: a change of the snapshot gives new fragments, those a delta, that
-a text; only `plane` awaits anything. README.md draws the way of a packet through the chains.
+a transaction; only `plane` awaits anything. README.md draws the way of a packet through the chains.
 """

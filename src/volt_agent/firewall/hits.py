@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
-from ..kernel.nft_elements import key_bytes
+from ..kernel.nft_keys import key_bytes
 from ..kernel.nft_listing import Counted
 from ..model.firewall import Policy, Rule
 from ..model.snapshot import Snapshot
 from .compile import Fragment
+from .elements import set_named
 from .generated import is_generated
 from .ruleset import Element
 
@@ -46,7 +47,7 @@ def _sum(fragment: Fragment, counts: Counts, taken: set[Element]) -> Counted:
         if element in taken or not is_generated(element.set):
             continue
         taken.add(element)
-        found = counts.get(element.set, {}).get(key_bytes(element.key))
+        found = counts.get(element.set, {}).get(key_bytes(element.key, set_named(element.set).key))
         if found is not None:
             packets, size = packets + found.packets, size + found.bytes
     return Counted(packets, size)

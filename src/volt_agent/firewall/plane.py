@@ -18,9 +18,10 @@ from ..model.snapshot import Change, Snapshot
 from ..model.workload import Port
 from . import render
 from .compile import is_guardable
+from .elements import element_requests
 from .hits import Hits, hits
 from .incremental import Compiled, Step
-from .ruleset import TABLE_NAME, DropCount
+from .ruleset import TABLE_NAME, Delta, DropCount
 from .tables import COUNTERS, TABLES
 
 log = logging.getLogger(__name__)
@@ -168,15 +169,21 @@ class Firewall:
             return _since(begin)
 
     async def _take(self, step: Step) -> None:
-        text = render.delta(step.delta)
         try:
-            await self._nft.run(text)
+            await self._send(step.delta)
         except KernelRefused as refused:
             if refused.errno not in _SIGNS_OF_DRIFT:
                 raise
             log.warning("the ruleset in force is not volt's any more (%s): loading it", refused)
             await self._load(self._compiled)
-            await self._nft.run(text)
+            await self._send(step.delta)
+
+    async def _send(self, delta: Delta) -> None:
+        requests = element_requests(delta)
+        if requests is None:
+            await self._nft.run(render.delta(delta))
+        else:
+            await self._nft.change_elements(requests)
 
     async def _restore(self) -> None:
         begin = time.perf_counter()

@@ -97,6 +97,11 @@ class Delta(Struct, frozen=True):
     def is_empty(self) -> bool:
         return not self.delete and not self.add
 
+    @property
+    def has_structure(self) -> bool:
+        """Whether anything but elements changes."""
+        return bool(self.new_sets or self.old_sets or self.chains)
+
 
 class DropCount(Struct, frozen=True):
     """How many packets a default of the policy has dropped since the ruleset was last loaded."""

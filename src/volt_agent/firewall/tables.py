@@ -9,5 +9,6 @@ from .bridge import BRIDGE
 from .inet import INET
 
 TABLES = (INET, BRIDGE)
+SETS = {each.name: each for table in TABLES for each in table.sets}
 FAMILY_OF_SET = {each.name: table.family for table in TABLES for each in table.sets}
 COUNTERS = {each.name: (each, table.family) for table in TABLES for each in table.counters}

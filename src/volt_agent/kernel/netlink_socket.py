@@ -13,6 +13,7 @@ from .netlink import (
     F_ACK,
     F_DUMP,
     Message,
+    NetlinkError,
     Request,
     encode,
     messages,
@@ -22,6 +23,8 @@ from .netlink import (
 # linux/netlink.h
 SOL_NETLINK = 270
 ADD_MEMBERSHIP, LISTEN_ALL_NSID, CAP_ACK, EXT_ACK, STRICT_CHECK = 1, 8, 10, 11, 12
+
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11  # NFNL_MSG_BATCH_* in linux/netfilter/nfnetlink.h
 
 # A dump fills datagrams of up to 32 KiB (net/netlink/af_netlink.c, netlink_recvmsg). Above 128 KiB
 # malloc would map fresh memory for each.
@@ -109,20 +112,45 @@ class NetlinkSocket:
             )
         )
         refused = 0
-        while True:
-            for answer in messages(self._socket.recv(DATAGRAM_MAX)):
-                if first <= answer.sequence <= last:
-                    refused += refusal(answer) is not None
-                if answer.sequence == last:
-                    return len(requests) - refused
+        for answer in self._answers(first, last):
+            refused += refusal(answer) is not None
+            if answer.sequence == last:
+                break
+        return len(requests) - refused
+
+    def transact(self, subsystem: int, requests: Sequence[Request]) -> None:
+        """Have nfnetlink carry out `requests` as one transaction.
+
+        Raises NetlinkError with the first refusal; then nothing has changed. The kernel reads on
+        after a refusal, so the last request is answered in any case, but for one that concerns the
+        whole: that is told of its first message (nfnetlink_rcv_batch() in
+        net/netfilter/nfnetlink.c).
+        """
+        frame = bytes((socket.AF_UNSPEC, 0)) + subsystem.to_bytes(2, "big")  # struct nfgenmsg
+        whole = (Request(_BATCH_BEGIN, 0, frame), *requests, Request(_BATCH_END, 0, frame))
+        first, last = self._sequence + 1, self._sequence + 1 + len(requests)
+        self._sequence += len(whole)
+        self._socket.sendmsg(
+            encode(request, number, F_ACK if number == last else 0)
+            for number, request in enumerate(whole, first)
+        )
+        error: NetlinkError | None = None
+        for answer in self._answers(first, last):
+            error = error or refusal(answer)
+            if answer.sequence == last or (error and answer.sequence == first):
+                break
+        if error is not None:
+            raise error
 
     def _send(self, request: Request, flags: int) -> None:
         self._sequence += 1
         self._socket.send(encode(request, self._sequence, flags))
 
-    def _answers(self) -> Iterator[Message]:
-        """The messages that answer the last request; those of an earlier one are passed over."""
+    def _answers(self, first: int | None = None, last: int | None = None) -> Iterator[Message]:
+        """The messages that answer the last request, or those from `first` to `last`; what answers
+        an earlier one is passed over."""
+        first, last = first or self._sequence, last or self._sequence
         while True:
             for answer in messages(self._socket.recv(DATAGRAM_MAX)):
-                if answer.sequence == self._sequence:
+                if first <= answer.sequence <= last:
                     yield answer

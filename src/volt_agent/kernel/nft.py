@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import KernelRefused
+from .netlink import Request
 from .netlink_socket import NetlinkSocket
-from .nft_elements import NETFILTER, read_counts
+from .nft_elements import NETFILTER, SUBSYSTEM, read_counts
 from .nft_listing import Counted, counted, normalised, objects_of
 
 T = TypeVar("T")
@@ -63,6 +64,10 @@ class Nft:
         Raises KernelRefused with nft's reason; then nothing at all has changed.
         """
         await self._call(lambda context: context.command(text))
+
+    async def change_elements(self, requests: Sequence[Request]) -> None:
+        """Carry out these (`nft_elements`) as one transaction. Raises KernelRefused as `run`."""
+        await self._call(lambda context: context.transact(requests))
 
     async def listing(self, family: str, table: str) -> str | None:
         """A table without what changes by itself (`nft_listing.normalised`); None if it is missing.
@@ -170,6 +175,7 @@ class _Context:
         self._pointer = self._library.nft_ctx_new(0)
         self._library.nft_ctx_buffer_output(self._pointer)
         self._library.nft_ctx_buffer_error(self._pointer)
+        self._netlink: NetlinkSocket | None = None
 
     def command(self, text: str, flags: int = 0) -> bytes:
         """Run `text`; returns what it prints. Raises KernelRefused."""
@@ -182,6 +188,16 @@ class _Context:
         if status != 0:
             raise refusal(complaint.decode(errors="replace"))
         return output
+
+    def transact(self, requests: Sequence[Request]) -> None:
+        """Raises KernelRefused."""
+        if self._netlink is None:
+            self._netlink = NetlinkSocket(NETFILTER)
+        try:
+            self._netlink.transact(SUBSYSTEM, requests)
+        except OSError as error:
+            reason, number = error.strerror or "no reason given", error.errno or 0
+            raise KernelRefused(f"nftables refused the change: {reason}", number) from error
 
     def listing(self, family: str, table: str) -> str | None:
         output = self._list(family, table, _JSON)
@@ -196,6 +212,8 @@ class _Context:
         if self._pointer is not None:
             self._library.nft_ctx_free(self._pointer)
             self._pointer = None
+        if self._netlink is not None:
+            self._netlink.close()
 
     def _list(self, family: str, table: str, flags: int) -> bytes | None:
         try:
