@@ -29,6 +29,8 @@ DAMAGE = {
     "port down": "ip link set vc-web down",
     "no hairpin any more": "bridge link set dev vc-web hairpin off",
     "netfilter off": "ip link set volt-backend type bridge nf_call_iptables 0",
+    "port renamed": "ip link set vc-web name eth7",
+    "bridge renamed": "ip link set volt-backend name br7",
     "port deleted": "ip link delete vc-web",
     "gateway address removed": "ip address delete 10.30.0.1/24 dev volt-backend",
     "forwarding switched off": "sysctl -qw net.ipv4.ip_forward=0",

@@ -28,6 +28,7 @@ from volt_agent.kernel.host import (
 )
 from volt_agent.kernel.ops import SetLink
 
+NOBODY = 65534
 LISTEN = (
     "   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
     "12345 1 0000000000000000 100 0 0 10 0"
@@ -101,7 +102,7 @@ def own_name() -> str:
 
 @pytest.mark.kernel
 def test_sshd_is_asked_where_it_listens(tmp_path: Path) -> None:
-    """By the name of its process, wherever it was told to."""
+    """By the name of its process, wherever it was told to; who is not root is no sshd."""
 
     async def scenario(_world: LinuxWorld) -> None:
         with process_named_sshd(2222):
@@ -109,16 +110,19 @@ def test_sshd_is_asked_where_it_listens(tmp_path: Path) -> None:
             (tmp_path / "sshd_config").write_text("Port 2200\n")
             assert sshd_ports(etc=tmp_path) == {2222, 2200}
         assert sshd_ports(etc=tmp_path) == {2200}
+        with process_named_sshd(2222, NOBODY):
+            assert sshd_ports(etc=tmp_path) == {2200}
 
     on_linux(scenario)
 
 
 @contextmanager
-def process_named_sshd(port: int) -> Iterator[None]:
+def process_named_sshd(port: int, user: int = 0) -> Iterator[None]:
     """A process that calls itself sshd and listens."""
     serve = (
-        "import ctypes, socket, sys\n"
+        "import ctypes, os, socket, sys\n"
         "ctypes.CDLL(None).prctl(15, b'sshd', 0, 0, 0)\n"
+        f"os.setuid({user})\n"
         f"with socket.create_server(('0.0.0.0', {port})):\n"
         "    print('up', flush=True)\n"
         "    sys.stdin.read()\n"

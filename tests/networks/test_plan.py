@@ -130,6 +130,21 @@ def test_a_stranger_under_our_name_gives_way() -> None:
     assert isinstance(ops[1], AddVeth)
 
 
+def test_what_was_renamed_gives_way() -> None:
+    """Rules know a port by its name: under another one it would be without its guard."""
+    renamed = replace(port_link(WEB), name="eth7")
+    mirror = mirror_of(bridge_link(BACKEND), renamed)
+    ops = plan_veth(WEB, SNAPSHOT, mirror, "/run/netns/web", "eth0")
+    assert ops[0] == DeleteLink(name="eth7")
+    assert isinstance(ops[1], AddVeth)
+    both = mirror_of(bridge_link(BACKEND), port_link(WEB), replace(renamed, index=99))
+    gone = [DeleteLink(name="eth7")]
+    assert plan_veth(WEB, SNAPSHOT, both, "/run/netns/web", "eth0") == gone
+    assert plan_tap(WEB, BACKEND, both) == gone
+    bridge = replace(bridge_link(BACKEND), name="br7")
+    assert plan_bridge(BACKEND, mirror_of(bridge), True)[0] == DeleteLink(name="br7")
+
+
 def test_only_the_first_network_with_nat_carries_the_default_route() -> None:
     """An internal network comes first here, and gives no way out."""
     snapshot = with_network(backend(), "inner", "10.50.0.0/24", nat=False)

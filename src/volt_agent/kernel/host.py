@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..model.host import Protocol
 
@@ -41,13 +42,14 @@ _SYSTEMD = "systemd"
 class Listener(Struct, frozen=True):
     """A socket that waits for traffic, at an IPv4 or IPv6 `address` (0.0.0.0 and :: are all).
 
-    `process` is the command name of whoever holds it, where known.
+    `process` is the command name of whoever holds it, where known; `user` the uid that opened it.
     """
 
     protocol: Protocol
     address: str
     port: int
     process: str | None = None
+    user: int = 0
 
 
 def listening_ports(proc: Path = PROC, *, loopback: bool = False) -> list[Listener]:
@@ -57,10 +59,7 @@ def listening_ports(proc: Path = PROC, *, loopback: bool = False) -> list[Listen
     """
     sockets = dict(_sockets(proc, loopback))
     owners = _owners(sockets.keys(), proc)
-    found = {
-        Listener(each.protocol, each.address, each.port, owners.get(inode))
-        for inode, each in sockets.items()
-    }
+    found = {replace(each, process=owners.get(inode)) for inode, each in sockets.items()}
     return sorted(found, key=lambda each: (each.protocol, each.port, each.address))
 
 
@@ -68,9 +67,14 @@ def sshd_ports(proc: Path = PROC, etc: Path = ETC_SSH) -> frozenset[int]:
     """The ports that must stay open so that nobody is locked out.
 
     Those that sshd listens on, and those that its configuration names, because systemd may listen
-    in its place (ssh.socket); 22 if neither says anything.
+    in its place (ssh.socket); 22 if neither says anything. Any user may call a process sshd and
+    would open a port to the outside with it: root's count.
     """
-    listening = {each.port for each in listening_ports(proc) if each.process == "sshd"}
+    listening = {
+        each.port
+        for each in listening_ports(proc)
+        if (each.protocol, each.process, each.user) == ("tcp", "sshd", 0)
+    }
     return frozenset(listening | configured_ssh_ports(etc)) or frozenset({_SSH_PORT})
 
 
@@ -111,7 +115,8 @@ def parse_socket(protocol: Protocol, line: str) -> tuple[int, Listener]:
     if len(fields) < 10:
         raise ValueError(f"{len(fields)} fields")
     address, _, port = fields[1].partition(":")
-    return int(fields[9]), Listener(protocol, _address(address), int(port, 16))
+    listener = Listener(protocol, _address(address), int(port, 16), user=int(fields[7]))
+    return int(fields[9]), listener
 
 
 def _address(text: str) -> str:

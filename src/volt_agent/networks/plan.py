@@ -33,7 +33,8 @@ def plan_bridge(network: Network, mirror: Mirror, netfilter: bool) -> list[Op]:
 
     `netfilter` False: the kernel has no br_netfilter, do not ask for it.
     """
-    link, name, ops = mirror.links.get(network.bridge), network.bridge, list[Op]()
+    link, name = mirror.links.get(network.bridge), network.bridge
+    ops = _strays(bridge_alias(network.name), name, mirror)
     if link is None or link.kind != "bridge":
         ops.append(_new_bridge(network))
     else:
@@ -48,6 +49,14 @@ def plan_bridge(network: Network, mirror: Mirror, netfilter: bool) -> list[Op]:
     if link is None or not link.up:
         ops.append(SetLink(name=name, up=True))
     return ops
+
+
+def _strays(alias: str, name: str, mirror: Mirror) -> list[Op]:
+    """Without what bears `alias` under another name: rules know a link by its name only.
+
+    Somebody renamed it, and neither guard nor policy would meet what it brings in.
+    """
+    return [DeleteLink(name=each) for each in mirror.with_alias(alias) if each != name]
 
 
 def _new_bridge(network: Network) -> AddBridge:
@@ -74,11 +83,12 @@ def plan_tap(connection: Connection, network: Network, mirror: Mirror) -> list[O
     """A persistent tap on the bridge, whether its virtual machine runs or not."""
     link, name = mirror.links.get(connection.interface), connection.interface
     alias = port_alias(connection.network, connection.workload)
+    ops = _strays(alias, name, mirror)
     if link is None:
         mac = stable_mac("port", connection.key)
         tap = AddTap(name=name, master=network.bridge, alias=alias, mtu=network.mtu, mac=mac)
-        return [tap, SetLink(name=name, up=True)]
-    return _mend_port(link, network, mirror, alias)
+        return [*ops, tap, SetLink(name=name, up=True)]
+    return [*ops, *_mend_port(link, network, mirror, alias)]
 
 
 def _mend_port(link: Link, network: Network, mirror: Mirror, alias: str) -> list[Op]:
@@ -104,9 +114,9 @@ def plan_veth(
     network = snapshot.networks[connection.network]
     alias = port_alias(connection.network, connection.workload)
     link = mirror.links.get(connection.interface)
+    ops = _strays(alias, connection.interface, mirror)
     if link is not None and link.alias == alias:
-        return _mend_port(link, network, mirror, alias)
-    ops: list[Op] = []
+        return [*ops, *_mend_port(link, network, mirror, alias)]
     if link is not None:  # a leftover or a stranger under the name that is ours by contract
         ops.append(DeleteLink(name=link.name))
     ops.append(
