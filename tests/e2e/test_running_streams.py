@@ -46,7 +46,12 @@ def _deny(host: Host) -> None:
 WAYS: dict[str, tuple[Call, Call, str, int]] = {
     "policy": (_policy_way, lambda h: h.call("net.policy.delete", name="way"), "client", STREAMS),
     "rule": (_rule_way, lambda h: h.call("net.firewall.delete", name="way"), "client", 100),
-    "forward": (_forward_way, lambda h: h.call("net.port.delete", host_port=PORT), "outside", 100),
+    "forward": (
+        _forward_way,
+        lambda h: h.call("net.port.delete", host_port=PORT),
+        "outside",
+        STREAMS,
+    ),
     "deny": (_policy_way, _deny, "client", 100),
 }
 

@@ -36,5 +36,5 @@ packets = st.builds(
 def test_judge_says_what_decide_says(present: list[Object], tried: list[Packet]) -> None:
     """It only looks at less, also where two workloads have one address, or two networks one."""
     snapshot = SNAPSHOT.apply(Change(put=tuple(present)))
-    judge = Judge(snapshot)
-    assert [judge.decide(each) for each in tried] == [decide(snapshot, each) for each in tried]
+    for judge in (Judge(snapshot), Judge(snapshot, Judge(SNAPSHOT))):
+        assert [judge.decide(each) for each in tried] == [decide(snapshot, each) for each in tried]

@@ -29,8 +29,10 @@ class Judge(Facts):
     Each index is made when it is first asked: 1 ms for 3,000 rules, policies or forwards.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, other: Judge | None = None) -> None:
+        """With the indexes of `other`, a judge of another moment, for what is the same in both."""
         super().__init__(snapshot)
+        self._other = other
         self._networks: dict[int, Network | None] = {}
 
     def decide(self, packet: Packet) -> Verdict:
@@ -64,10 +66,14 @@ class Judge(Facts):
 
     @cached_property
     def _rules(self) -> _About[Rule]:
+        if self._other and self._other.snapshot.rules is self.snapshot.rules:
+            return self._other._rules
         return _indexed((each.dest, each) for each in self.snapshot.rules.values())
 
     @cached_property
     def _policies(self) -> _About[Policy]:
+        if self._other and self._other.snapshot.policies is self.snapshot.policies:
+            return self._other._policies
         return _indexed((each.target, each) for each in self.snapshot.policies.values())
 
     @cached_property
@@ -92,13 +98,15 @@ class Judge(Facts):
 def _indexed(pairs: Iterable[tuple[Peer, T]]) -> _About[T]:
     index: _About[T] = {}
     for peer, each in pairs:
-        index.setdefault(_key(peer), []).append(each)
+        key = peer.name if peer.kind == "workload" else _key(peer)
+        if key in index:
+            index[key].append(each)
+        else:
+            index[key] = [each]
     return index
 
 
 def _key(peer: Peer) -> str | None:
-    if peer.kind == "workload":
-        return peer.name
     if peer.kind == "host":
         return "host"
     is_single = peer.kind == "range" and peer.name.endswith(_SINGLE)

@@ -51,7 +51,8 @@ class Survivors:
     """
 
     def __init__(self, old: Snapshot, new: Snapshot, local: Collection[IPv4Address]) -> None:
-        self._before, self._after = Judge(old), Judge(new)
+        self._after = Judge(new)
+        self._before = Judge(old, self._after)
         self._local = frozenset(local) | {each.gateway for each in new.networks.values()}
         self._judged = lru_cache(maxsize=_KNOWN_MAX)(self._judge)
 
