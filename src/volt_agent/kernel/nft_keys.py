@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 
 _IFNAMSIZ = 16
 _FAMILIES = {"ipv4": 2, "ipv6": 10}  # NFPROTO_IPV4, NFPROTO_IPV6
@@ -17,13 +18,15 @@ def key_bytes(text: str, types: str) -> bytes:
     is no single value of the types, ranges among it.
     """
     try:
-        fields = [
-            _FORMS[kind](part)
-            for kind, part in zip(types.split(" . "), text.split(" . "), strict=True)
-        ]
+        fields = [form(part) for form, part in zip(_forms(types), text.split(" . "), strict=True)]
     except (KeyError, OverflowError, OSError) as error:
         raise ValueError(f"{text!r} is no {types}") from error
     return fields[0] if len(fields) == 1 else b"".join(map(_padded, fields))
+
+
+@lru_cache(maxsize=256)
+def _forms(types: str) -> tuple[Callable[[str], bytes], ...]:
+    return tuple(_FORMS[kind] for kind in types.split(" . "))
 
 
 def _interface(text: str) -> bytes:
