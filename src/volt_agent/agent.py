@@ -244,6 +244,7 @@ class Agent:
         start_task(planes, "revoker", self._revoker.run)
         start_task(planes, "enforcement", self._try_enforcement)
         start_task(planes, "coexistence", self._coexistence.run)
+        self._registry.add_follower(None, self._coexistence)
         self._registry.add_follower(None, self._keeper)
         self._registry.add_follower("dns", _Names(self._names))
         self._registry.add_follower(None, self._reconciler)
@@ -411,6 +412,7 @@ class Agent:
             + (f" ({each.hint})" if each.hint else "")
             for each in self._coexistence.drops
         ]
+        found += self._reconciler.strangers.reasons
         return [*found, NOT_ENFORCED] if self._enforces is False else found
 
     async def _patrol(self) -> None:

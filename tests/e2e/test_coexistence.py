@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.support.host import Host
+from tests.support.machine import ROOM
 from tests.support.process import wait_until
 
 pytestmark = pytest.mark.kernel
@@ -37,3 +38,15 @@ def test_a_drop_of_others_is_named_and_healed(pair: Host) -> None:
         pair.run("sh", "-c", command)
     wait_until(lambda: not complaints(pair), "it is healed", 10)
     assert pair.traffic.reaches("web", target, port=80)
+
+
+def test_a_network_that_comes_later_is_looked_after(host: Host) -> None:
+    """A drop that was no matter of volt's, without a network, is one of the first network's."""
+    host.path(ROOM / "config.yaml").write_text("network: {default_subnet: 192.0.2.0/24}")
+    host.start_agent()
+    assert host.call("net.list") == []
+    host.run("nft", "-f", "-", input=DROPS)
+    wait_until(lambda: host.run("nft", "list", "table", "ip", "filter").stdout, "it is there", 5)
+    assert complaints(host) == []
+    host.call("net.create", name="backend", subnet="10.30.0.0/24")
+    wait_until(lambda: complaints(host), "it is found", 10)

@@ -27,6 +27,7 @@ from volt_agent.kernel.ops import (
     DeleteAddress,
     DeleteLink,
     DeleteRoute,
+    ReleasePort,
     SetLink,
     SetSysctl,
 )
@@ -165,6 +166,17 @@ async def test_deleting_a_bridge_frees_its_ports(world: World) -> None:
     await world.edge.execute([*bridge_up(), tap(), DeleteLink(name="volt-backend")])
     assert world.edge.mirror.links["vt-1"].master == 0
     assert "volt-backend" not in world.edge.mirror.links
+
+
+@on_both_edges
+async def test_a_port_is_taken_off_its_bridge_by_its_index(world: World) -> None:
+    """And stays what it was; one that is gone already is no error."""
+    await world.edge.execute([*bridge_up(), tap(), SetLink(name="vt-1", up=True)])
+    port = world.edge.mirror.links["vt-1"]
+    gone = ReleasePort(name="vt-9", index=999)
+    await world.edge.execute([gone, ReleasePort(name="vt-1", index=port.index)])
+    after = world.edge.mirror.links["vt-1"]
+    assert (after.master, after.up, after.index) == (0, True, port.index)
 
 
 @on_both_edges

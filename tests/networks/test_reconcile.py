@@ -336,6 +336,26 @@ def test_a_port_that_somebody_else_attached_is_seen(tmp_path: Path) -> None:
     on_site(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("name", ['vb-"web', "vb-web*", "vb-w\u00e9b"])
+def test_a_port_that_no_rule_can_name_is_turned_away(tmp_path: Path, name: str) -> None:
+    """It is taken off the bridge, as often as it is put there, and the reason stays with it."""
+
+    async def scenario(site: Site) -> None:
+        site.edge.plug(name, "volt-backend")
+        for _ in range(2):
+            await site.settle()
+            assert site.edge.mirror.links[name].master == 0
+            assert site.registry.snapshot.ports == {}
+            (reason,) = site.reconciler.strangers.reasons
+            assert f"{name!r} was taken off volt-backend" in reason
+            site.edge.by_hand(SetLink(name=name, master="volt-backend"))
+        await site.settle()
+        site.edge.by_hand(DeleteLink(name=name))
+        assert site.reconciler.strangers.reasons == []
+
+    on_site(tmp_path, scenario)
+
+
 def test_what_the_kernel_refuses_is_told_and_tried_again(tmp_path: Path) -> None:
     """Who waits learns the reason; it stays a problem until it works."""
 

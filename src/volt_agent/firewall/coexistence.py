@@ -1,5 +1,5 @@
-"""Looks for chains of others that drop volt's traffic, at the start and whenever others change
-something."""
+"""Looks for chains of others that drop volt's traffic: at the start, whenever others change
+something, and when a network comes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 from ..errors import KernelRefused
 from ..kernel.nft import Nft
 from ..kernel.tamper import Transaction
+from ..model.network import Network
+from ..model.snapshot import Change, Snapshot
 from .foreign import ForeignDrop, foreign_drops, patterns, suspects
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,10 @@ SETTLE = 0.5
 
 
 class Coexistence:
-    """`drops` is what was found last; `bridges` says the names of volt's bridges."""
+    """`drops` is what was found last; `bridges` says the names of volt's bridges.
+
+    A follower of the registry.
+    """
 
     def __init__(self, nft: Nft, bridges: Callable[[], Iterable[str]]) -> None:
         self._nft, self._bridges = nft, bridges
@@ -30,6 +35,11 @@ class Coexistence:
     def note(self, _transaction: Transaction) -> None:
         """Somebody else changed something: `TamperWatch`'s `on_foreign`."""
         self._changed.set()
+
+    def follow(self, _old: Snapshot, _new: Snapshot, change: Change) -> None:
+        """What dropped nothing of volt's may drop that of a new bridge."""
+        if any(isinstance(each, Network) for each in change.touched()):
+            self._changed.set()
 
     async def run(self) -> None:
         """Look now, and again after changes, once they come to rest."""

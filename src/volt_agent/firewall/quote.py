@@ -14,9 +14,14 @@ from ..errors import Invalid
 QUOTABLE = re.compile(r"[!#-)+-.0-9;-\[\]-~]{1,15}")
 
 
+def is_quotable(interface: str) -> bool:
+    """Whether a rule can name this interface."""
+    return QUOTABLE.fullmatch(interface) is not None
+
+
 def quoted(interface: str) -> str:
     """An interface name as nft takes it. Raises Invalid for one that it would misread."""
-    if QUOTABLE.fullmatch(interface) is None:
+    if not is_quotable(interface):
         raise Invalid(
             f"interface name {interface!r} cannot be used in firewall rules",
             "use letters, digits and . _ - only, 15 at most",

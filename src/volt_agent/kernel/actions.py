@@ -19,6 +19,7 @@ from .link_actions import (
     calm_peer,
     change_link,
     delete_together,
+    let_go,
     remove_link,
 )
 from .looking import host_routes
@@ -34,6 +35,7 @@ from .ops import (
     DeleteLink,
     DeleteRoute,
     Op,
+    ReleasePort,
     SetLink,
     SetNeighbour,
     SetSysctl,
@@ -155,6 +157,7 @@ _ACTIONS: dict[type[Op], Callable[[NetlinkSocket, Any], None]] = {
     AddTap: add_tap,
     SetLink: change_link,
     DeleteLink: remove_link,
+    ReleasePort: let_go,
     AddAddress: _add_address,
     DeleteAddress: _delete_address,
     AddRoute: _add_route,

@@ -22,6 +22,7 @@ from .ops import (
     DeleteLink,
     DeleteRoute,
     Op,
+    ReleasePort,
     SetLink,
     SetNeighbour,
     SetSysctl,
@@ -156,6 +157,11 @@ class FakeKernel:
                 changes["hairpin"] = False
         space.put(replace(link, **changes))
 
+    def _release_port(self, space: FakeSpace, op: ReleasePort) -> None:
+        link = space.links.get(op.index)
+        if link is not None:
+            space.put(replace(link, master=0, hairpin=False))
+
     def _delete_link(self, space: FakeSpace, op: DeleteLink) -> None:
         check_interface(op.name)
         with unless(errno.ENODEV):
@@ -214,6 +220,7 @@ _ACTIONS: dict[type[Op], Callable[[FakeKernel, FakeSpace, Any], None]] = {
     AddTap: FakeKernel._add_tap,
     SetLink: FakeKernel._set_link,
     DeleteLink: FakeKernel._delete_link,
+    ReleasePort: FakeKernel._release_port,
     AddAddress: FakeKernel._add_address,
     DeleteAddress: FakeKernel._delete_address,
     AddRoute: FakeKernel._add_route,

@@ -18,13 +18,14 @@ from .link_messages import (
     delete_link,
     get_link,
     peer_index,
+    release_port,
     route_localnet,
     set_link,
     set_port,
 )
 from .namespaces import entered
 from .netlink_socket import NetlinkSocket
-from .ops import AddBridge, AddTap, AddVeth, DeleteLink, SetLink
+from .ops import AddBridge, AddTap, AddVeth, DeleteLink, ReleasePort, SetLink
 from .ownership import check_ours, leads_elsewhere, peer_taken
 from .refusals import open_for, unless
 from .state import Link
@@ -193,6 +194,12 @@ def change_link(socket: NetlinkSocket, op: SetLink) -> None:
         socket.request(route_localnet(op.name, op.localnet))
     if op.hairpin is not None:
         socket.request(set_port(op.name, hairpin=op.hairpin))
+
+
+def let_go(socket: NetlinkSocket, op: ReleasePort) -> None:
+    """ReleasePort."""
+    with unless(errno.ENODEV):
+        socket.request(release_port(op.index))
 
 
 def remove_link(socket: NetlinkSocket, op: DeleteLink) -> None:

@@ -144,6 +144,12 @@ def set_port(name: str, alias: str | None = None, hairpin: bool = True) -> Reque
     return Request(NEW_LINK, 0, body)
 
 
+def release_port(index: int) -> Request:
+    """RTM_SETLINK: a port leaves its bridge."""
+    body = _LINK.pack(AF_UNSPEC, 0, index, 0, 0) + number(_MASTER, 0)
+    return Request(SET_LINK, 0, body)
+
+
 def delete_link(name: str) -> Request:
     """RTM_DELLINK."""
     return Request(DELETE_LINK, 0, _ANY_LINK + text(_NAME, name))

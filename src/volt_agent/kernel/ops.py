@@ -73,6 +73,13 @@ class SetLink(Op, frozen=True):
     hairpin: bool | None = None  # ports: a frame may leave by the port it came in
 
 
+class ReleasePort(Op, frozen=True):
+    """Take a port off its bridge, by its ifindex: a name that is no text cannot be written here."""
+
+    name: str
+    index: int
+
+
 class DeleteLink(Op, frozen=True):
     name: str
 

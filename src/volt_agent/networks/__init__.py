@@ -7,6 +7,7 @@
 `plan`       what is to be asked of the kernel for a network or a connection (pure: -> operations)
 `observe`    what the kernel's links mean: ports and foreign instances (pure)
 `former`     whether the links in the kernel are of the state that the agent has (pure)
+`strangers`  ports of others that no rule can name: they are turned away
 `reconcile`  the task that brings kernel and snapshot together, level-triggered
 `resolvconf` the resolv.conf of named namespaces
 """

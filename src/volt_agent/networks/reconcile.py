@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from ..bus import Bus
 from ..errors import VoltError
 from ..events import Degraded, InsideChanged, LinksChanged, Repaired, SysctlChanged
+from ..firewall.quote import is_quotable
 from ..kernel.edge import Edge
 from ..kernel.ops import DeleteLink, SetSysctl
 from ..kernel.state import Link
@@ -29,6 +30,7 @@ from .observe import bridge_network, connection_key, foreign_name, is_foreign, n
 from .plan import plan_bridge
 from .ports import Ports
 from .resolvconf import ResolvConf
+from .strangers import Strangers
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Reconciler:
         self._on_bridge = on_bridge
         self._agenda = Agenda()
         self.ports = Ports(registry, edge, bus, resolv_conf, self._verify_inside)
+        self.strangers = Strangers(edge)
         self._in_order: set[Target] = set()
         self._doubtful: set[Target] = set()  # refused once
         self._failures: dict[Target, tuple[float, str]] = {}  # refused again: delay, reason
@@ -107,6 +110,8 @@ class Reconciler:
             key = f"{network.name}/{foreign_name(link)}"
             self.ports.foreign[key] = link.name
             self._mark(Rank.PORT, key)
+            if not is_quotable(link.name):
+                self._mark(Rank.NETWORK, network.name)
 
     def _inside_changed(self, event: InsideChanged) -> None:
         link = self._edge.mirror.links.get(event.interface)
@@ -229,6 +234,7 @@ class Reconciler:
         ops = plan_bridge(network, mirror, self._has_netfilter)
         if ops:
             await self._edge.execute(ops)
+        await self.strangers.turn_away(network)
         link = mirror.links.get(network.bridge)
         if link is None:  # gone again already: its message has put it back on the agenda
             return True

@@ -1,0 +1,53 @@
+"""Ports of somebody else's whose names no firewall rule can hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.host import Host
+from tests.support.process import wait_until
+from tests.support.traffic import Attempt
+
+pytestmark = pytest.mark.kernel
+
+ODD = ['vb-"odd', "vb-odd*", "vb-öd", "vb-\\odd"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_nothing_passes_from_a_port_that_cannot_be_guarded(pair: Host, name: str) -> None:
+    """Neither to a neighbour nor to the host; the log and `net status` say why. Renamed it may."""
+    attach(pair, name)
+    wait_until(lambda: master_of(pair, name) is None, "it is taken off the bridge", 10)
+    attempts = [Attempt("odd", pair.address_of("web"), "udp", 80), Attempt("odd", GATEWAY, "ping")]
+    assert [each.answered for each in pair.traffic.probe(attempts, 1)] == [False] * 2
+    status = pair.volt("net", "status").stdout
+    assert f"{name!r} was taken off volt-backend" in status
+    assert "rename it and attach it again" in pair.agent_log()
+    pair.run("ip", "link", "set", name, "down")
+    pair.run("ip", "link", "set", name, "name", "vb-plain")
+    pair.run("ip", "link", "set", "vb-plain", "master", "volt-backend", "up")
+    wait_until(lambda: "plain" in pair.volt("ps").stdout, "it is seen as a workload", 10)
+    assert master_of(pair, "vb-plain") == "volt-backend"
+    assert "taken off" not in pair.volt("net", "status").stdout
+
+
+GATEWAY = "10.30.0.1"
+
+
+def attach(host: Host, name: str) -> None:
+    """A namespace with an address of the network, behind a port of this name."""
+    host.add_workload("odd")
+    host.run("ip", "link", "add", name, "type", "veth", "peer", "eth0", "netns", "odd")
+    host.run("ip", "address", "add", "10.30.0.77/24", "dev", "eth0", where="odd")
+    host.run("ip", "link", "set", "eth0", "up", where="odd")
+    host.run("ip", "link", "set", name, "master", "volt-backend", "up")
+
+
+def master_of(host: Host, name: str) -> str | None:
+    for link in json.loads(host.run("ip", "-json", "link").stdout):
+        if link["ifname"] == name:
+            master: str | None = link.get("master")
+            return master
+    raise AssertionError(f"{name} is gone")
