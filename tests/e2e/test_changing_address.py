@@ -46,10 +46,9 @@ def test_nothing_reaches_the_old_address(host: Host, rounds: int) -> None:
     stream = host.traffic.start_stream(
         "udp", source="outside", target=HOST_ADDRESS, port=HOST_PORT, rate=RATE
     )
-    under_way = []
+    under_way, before = [], _stale(host)
     for number in range(rounds):
         address = ADDRESSES[number % len(ADDRESSES)]
-        before = _stale(host)
         _move(host, address)
         host.traffic.await_progress([stream])
         answered = _stale(host)
@@ -57,7 +56,8 @@ def test_nothing_reaches_the_old_address(host: Host, rounds: int) -> None:
         tried = host.traffic.probe([Attempt("outside", HOST_ADDRESS, "tcp", HOST_PORT)], 5)
         assert tried[0].answered, f"round {number}: {address} does not answer by tcp"
         host.traffic.await_progress([stream])
-        assert _stale(host) == answered, f"round {number}: something went where {address} was not"
+        before = _stale(host)
+        assert before == answered, f"round {number}: something went where {address} was not"
     print(f"{rounds} rounds: {sum(under_way)} packets under way to the old address when it went")
     assert max(under_way) <= RATE * CUT_WITHIN
     assert host.traffic.stop_stream(stream)["wrong"] == 0
