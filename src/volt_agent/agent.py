@@ -391,6 +391,7 @@ class Agent:
             log.warning("%s changed volt's firewall tables", event.by or "somebody")
             try:
                 await self._firewall.repair(event)
+                self._revoker.look_again(self._registry.snapshot)
             except VoltError as error:
                 log.error("cannot load the firewall again: %s", error)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -10,6 +12,7 @@ import pytest
 from tests.e2e.conftest import make_pair
 from tests.support.host import Host
 from tests.support.kernel_objects import shape
+from tests.support.namespaces import socket_in
 from tests.support.process import wait_until
 from tests.support.traffic import Attempt
 
@@ -17,6 +20,7 @@ pytestmark = pytest.mark.kernel
 
 # A guard only, at ten times the promise of one second.
 REPAIRED_WITHIN = 10.0
+_TCP = (socket.AF_INET, socket.SOCK_STREAM)
 
 DAMAGE = {
     "bridge deleted": "ip link delete volt-backend",
@@ -98,3 +102,50 @@ def test_reset_removes_everything_volt_made_and_nothing_else(pair: Host) -> None
     assert pair.run("ls", "-A", "/etc/netns").stdout == ""
     pair.start_agent()
     assert {each["name"] for each in pair.volt_json("net", "list")} == {"volt0", "backend"}
+
+
+def test_what_begins_while_the_firewall_is_away_ends_with_its_return(pair: Host) -> None:
+    """Somebody flushes volt's rules, while rules of his own keep track of connections."""
+    pair.connect("backend", "app")
+    policy = ["--from", "app", "--to", "db", "--port", "80", "--action", "allow"]
+    pair.volt("net", "policy", "create", "--name", "app-to-db", *policy)
+    db = pair.address_of("db")
+    assert pair.agent is not None
+    pair.agent.send(signal.SIGSTOP)
+    try:
+        pair.run("nft", "-f", "-", input=_ANOTHER_FIREWALL)
+        with _connected(pair, "web", db) as uninvited, _connected(pair, "app", db) as welcome:
+            assert _is_answered(uninvited)
+            pair.agent.send(signal.SIGCONT)
+            wait_until(lambda: not _is_answered(uninvited), "it is cut", REPAIRED_WITHIN)
+            assert _is_answered(welcome)
+    finally:
+        pair.agent.send(signal.SIGCONT)
+        pair.agent.entering.send_signal(signal.SIGCONT)  # nsenter stops with its command
+
+
+_ANOTHER_FIREWALL = """\
+flush ruleset
+table inet other {
+    chain forward {
+        type filter hook forward priority 0; policy accept;
+        ct state established accept
+    }
+}
+"""
+
+
+def _connected(host: Host, source: str, address: str) -> socket.socket:
+    connection = socket_in(f"/proc/{host.pid}/root/run/netns/{source}", *_TCP)
+    connection.settimeout(5)
+    connection.connect((address, 80))
+    return connection
+
+
+def _is_answered(connection: socket.socket) -> bool:
+    connection.settimeout(0.3)
+    try:
+        connection.send(b"?\n")
+        return connection.recv(100) != b""
+    except TimeoutError:
+        return False

@@ -100,6 +100,38 @@ class Survivors:
         return self._after.network_with(address) is not None
 
 
+class Uninvited:
+    """Whether a connection may stay that came about while the ruleset was not in force.
+
+    Asked about those of workloads to workloads and to the host only: with these there is none that
+    is older than volt. What the rules of others have translated is judged by where it went.
+    """
+
+    def __init__(self, snapshot: Snapshot, local: Collection[IPv4Address]) -> None:
+        self._judge = Judge(snapshot)
+        self._local = frozenset(local) | {each.gateway for each in snapshot.networks.values()}
+
+    def spare(self, tracked: Tracked) -> bool:
+        """It would be let in today, or is not asked about."""
+        is_local = tracked.reply_source in self._local
+        if tracked.source in self._local or not self._is_ours(tracked.source):
+            return True
+        if not is_local and not self._is_ours(tracked.reply_source):
+            return True
+        packet = Packet(
+            origin="workload",
+            source=tracked.source,
+            destination=tracked.reply_source,
+            protocol=_NAMES.get(tracked.protocol, "other"),
+            port=tracked.reply_port or 0,
+            is_local=is_local,
+        )
+        return self._judge.decide(packet).allowed
+
+    def _is_ours(self, address: IPv4Address) -> bool:
+        return self._judge.network_with(address) is not None
+
+
 def _concerned(each: Object, old: Snapshot, new: Snapshot) -> Iterator[Flow]:
     before, after = old.find(each), new.find(each)
     if before == after:

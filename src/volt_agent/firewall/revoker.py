@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from ..errors import VoltError
+from ..kernel.conntrack import Tracked
 from ..kernel.edge import Edge, Flow
 from ..model.snapshot import Change, Snapshot
-from .revoke import Survivors, revoked
+from .revoke import Survivors, Uninvited, revoked
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ class Revoker:
         self._edge = edge
         self._flows: dict[Flow, None] = {}
         self._old = self._new = Snapshot()
+        self._gap: Snapshot | None = None
         self._waiting = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -39,6 +42,12 @@ class Revoker:
             self._idle.clear()
             self._waiting.set()
 
+    def look_again(self, snapshot: Snapshot) -> None:
+        """The ruleset is in force again after a gap: cut what came about in it."""
+        self._gap = snapshot
+        self._idle.clear()
+        self._waiting.set()
+
     async def settled(self) -> None:
         """Return once everything that was revoked before this call has been cut."""
         await self._idle.wait()
@@ -47,16 +56,30 @@ class Revoker:
         while True:
             await self._waiting.wait()
             self._waiting.clear()
-            survivors = Survivors(self._old, self._new, self._local_addresses())
-            flows, self._flows = list(self._flows), {}
-            try:
-                gone = await self._edge.forget_flows(flows, survivors.spare)
-                if gone:
-                    log.info("%d connections cut that are no longer allowed", gone)
-            except VoltError as error:
-                log.error("connections that are no longer allowed cannot be cut: %s", error)
-            if not self._flows:
+            await self._cut_revoked()
+            await self._cut_uninvited()
+            if not self._flows and self._gap is None:
                 self._idle.set()
+
+    async def _cut_revoked(self) -> None:
+        flows, self._flows = list(self._flows), {}
+        if flows:
+            survivors = Survivors(self._old, self._new, self._local_addresses())
+            await self._cut(flows, survivors.spare, "that are no longer allowed")
+
+    async def _cut_uninvited(self) -> None:
+        snapshot, self._gap = self._gap, None
+        if snapshot is not None:
+            uninvited = Uninvited(snapshot, self._local_addresses())
+            await self._cut([Flow()], uninvited.spare, "begun while the firewall was away")
+
+    async def _cut(self, flows: list[Flow], spare: Callable[[Tracked], bool], which: str) -> None:
+        try:
+            gone = await self._edge.forget_flows(flows, spare)
+            if gone:
+                log.info("%d connections cut %s", gone, which)
+        except VoltError as error:
+            log.error("connections %s cannot be cut: %s", which, error)
 
     def _local_addresses(self) -> list[IPv4Address]:
         return [each.ip for group in self._edge.mirror.addresses.values() for each in group]
