@@ -62,6 +62,7 @@ def test_connection_is_bound_to_mac_and_address() -> None:
     """Compiled from what is desired: whether the workload runs makes no difference."""
     assert elements(WEB) == {
         "bound-ports": ['"vc-web"'],
+        "taken-macs": ["02:00:0a:00:00:05"],
         "port-macs": ['"vc-web" . 02:00:0a:00:00:05'],
         "port-addresses": ['"vc-web" . 10.0.0.5'],
     }
@@ -75,7 +76,10 @@ def test_connection_is_bound_to_mac_and_address() -> None:
 def test_port_security_off_lifts_the_guard(change: Object) -> None:
     """Off on either, the port is bound to nothing."""
     after = with_put(change)
-    assert elements(after.connections[WEB.key], after) == {"lifted-ports": ['"vc-web"']}
+    assert elements(after.connections[WEB.key], after) == {
+        "taken-macs": ["02:00:0a:00:00:05"],
+        "lifted-ports": ['"vc-web"'],
+    }
 
 
 def test_port_that_volt_made_is_guarded_by_its_connection() -> None:
@@ -91,6 +95,7 @@ def test_foreign_port_learns_step_by_step() -> None:
     with_mac = replace(GUEST, mac="02:00:0A:00:00:42")
     assert elements(with_mac) == {
         "bound-ports": ['"vb-guest"'],
+        "taken-macs": ["02:00:0a:00:00:42"],
         "port-macs": ['"vb-guest" . 02:00:0a:00:00:42'],
     }
     with_lease = replace(with_mac, address=IPv4Address("10.0.0.66"))

@@ -248,6 +248,31 @@ def test_foreign_port_learns_its_address(lab: Lab, guest: Wire, app: Wire) -> No
             assert may(announce, GUEST_MAC, GATEWAY) == other
 
 
+@pytest.mark.parametrize("security", [True, False], ids=["bound", "lifted"])
+def test_learning_port_takes_nobodys_place(
+    lab: Lab, guest: Wire, app: Wire, web: Wire, security: bool
+) -> None:
+    """With the MAC of another it would get all that is for that one; the bridge must not learn."""
+    lab.load(SNAPSHOT)
+    lab.change(replace(APP, port_security=security))
+    app.send(announce(APPS, "10.0.0.6", token()))
+    with Wire(lab.path("host"), "volt0") as gateway:
+        for frame in (discover, probe):
+            assert not passes(guest, gateway, of(frame, APPS, ZERO), of(discover, GUEST_MAC, ZERO))
+    last = token()
+    web.send(plain(MINE, "10.0.0.5", last))
+    app.sees(last)
+
+
+def test_learning_port_may_use_the_mac_that_was_chosen_for_it(lab: Lab, guest: Wire) -> None:
+    """`connect --mac` names it before the port is there."""
+    connection = replace(APP, workload="guest", interface="vt-guest", mac=GUEST_MAC)
+    lab.load(SNAPSHOT.apply(Change(delete=(APP,), put=(connection,))))
+    with Wire(lab.path("host"), "volt0") as gateway:
+        frame = of(discover, GUEST_MAC, ZERO)
+        assert passes(guest, gateway, frame, of(discover, STRANGE, ZERO))
+
+
 def test_port_without_a_guard_yet_is_held_to_its_subnet(lab: Lab, guest: Wire, app: Wire) -> None:
     """Between a foreign port's appearance and its guard it cannot speak for other networks."""
     lab.load(SNAPSHOT.apply(Change(delete=(GUEST,))))

@@ -22,6 +22,7 @@ _BRIDGE_SETS = (
     Set("learning-ports", "ifname"),
     Set("lifted-ports", "ifname"),
     Set("port-macs", "ifname . ether_addr"),
+    Set("taken-macs", "ether_addr"),
     Set("port-addresses", "ifname . ipv4_addr"),
     # Who gets only what bears one of his addresses, from everybody or from one port (`strict`).
     Set("strict-ports", "ifname"),
@@ -82,6 +83,8 @@ _BOUND_ARP = Chain(
 _LEARNING = Chain(
     "learning",
     rules=(
+        # The bridge would learn that this MAC lives here now, and bring what is for its owner.
+        "iifname . ether saddr != @port-macs ether saddr @taken-macs counter name spoofed-mac drop",
         "ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept",
         "ether type arp arp operation request arp saddr ip 0.0.0.0 accept",
         "counter name before-lease drop",

@@ -113,12 +113,13 @@ def _network(network: Network) -> Iterator[Element]:
 
 
 def _connection(connection: Connection, snapshot: Snapshot) -> Iterator[Element]:
-    interface = quoted(connection.interface)
+    interface, mac = quoted(connection.interface), connection.mac.lower()
+    yield Element("taken-macs", mac)
     if not _is_secured(connection, snapshot):
         yield Element("lifted-ports", interface)
         return
     yield Element("bound-ports", interface)
-    yield Element("port-macs", f"{interface} . {connection.mac.lower()}")
+    yield Element("port-macs", f"{interface} . {mac}")
     yield Element("port-addresses", f"{interface} . {connection.address}")
 
 
@@ -140,8 +141,12 @@ def _foreign_port(port: Port, snapshot: Snapshot) -> Iterator[Element]:
         yield Element("lifted-ports", interface)
     elif port.mac is None:
         yield Element("learning-ports", interface)
+        connection = snapshot.connections.get(port.key)
+        if connection is not None:  # the MAC that its user chose for it, in advance
+            yield Element("port-macs", f"{interface} . {connection.mac.lower()}")
     else:
         yield Element("bound-ports", interface)
+        yield Element("taken-macs", port.mac.lower())
         yield Element("port-macs", f"{interface} . {port.mac.lower()}")
         if port.address is not None:
             yield Element("port-addresses", f"{interface} . {port.address}")
