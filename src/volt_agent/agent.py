@@ -48,6 +48,7 @@ from .control.sockets import (
     bind_status_socket,
     inherited_control_socket,
 )
+from .default_network import DefaultNetwork
 from .dns.server import NameServer
 from .dns.settings import ZONE, DnsSettings
 from .errors import VoltError
@@ -66,7 +67,7 @@ from .kernel.tamper import TamperWatch
 from .model.network import Network
 from .model.snapshot import Change, Snapshot
 from .networks.agenda import Rank
-from .networks.decide import Surroundings, create_network
+from .networks.decide import Surroundings
 from .networks.former import check_links_known
 from .networks.ports import Resolver
 from .networks.reconcile import Reconciler
@@ -145,6 +146,7 @@ class Agent:
         self._store = SqliteStore(Path(options.state_dir))
         self._registry = Registry(self._store)
         self._edge = LinuxEdge(self._bus)
+        self._default = DefaultNetwork(self._registry, self._edge, options.config)
         self._nft = Nft()
         self._firewall = Firewall(self._nft, self._bus)
         self._coexistence = Coexistence(self._nft, self._bridges)
@@ -236,7 +238,8 @@ class Agent:
     async def _start_planes(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         """Firewall before links, links before names; each finds the former one done."""
         self._bus.subscribe(WorkloadStarted, self._log_start)
-        await self._make_default_network()
+        around = await surroundings(self._surroundings(), self._edge)
+        await self._default.bring_about(around)
         await self._put_host_policy(settling=False)
         await self._keeper.start()
         await self._start_firewall(planes, stack)
@@ -330,33 +333,6 @@ class Agent:
 
     # ---- what the planes need at a start --------------------------------------------------------
 
-    async def _make_default_network(self) -> None:
-        """volt0, on the very first start; a clash with the host is said and lived with."""
-        section = self._config.network
-        made = self._registry.snapshot.networks.get(section.default_bridge)
-        if made is not None:
-            if made.subnet != section.default_subnet:
-                log.warning(
-                    "%s keeps its subnet %s: network.default_subnet counts when it is first made",
-                    made.name,
-                    made.subnet,
-                )
-            return
-        around = await surroundings(self._surroundings(), self._edge)
-        try:
-            await self._registry.commit(
-                lambda snapshot: create_network(
-                    snapshot, around, section.default_bridge, str(section.default_subnet)
-                )
-            )
-        except VoltError as error:
-            log.error(
-                "running without the default network %s: %s; set network.default_subnet in %s",
-                section.default_bridge,
-                error.message,
-                self._options.config,
-            )
-
     def _surroundings(self) -> Surroundings:
         section = self._config.network
         return Surroundings(section.default_bridge, section.default_subnet, section.mtu)
@@ -414,7 +390,9 @@ class Agent:
             for each in self._coexistence.drops
         ]
         found += self._reconciler.strangers.reasons
-        return [*found, NOT_ENFORCED] if self._enforces is False else found
+        if self._enforces is False:
+            found.append(NOT_ENFORCED)
+        return [*found, self._default.concern] if self._default.concern else found
 
     async def _patrol(self) -> None:
         while True:
@@ -581,10 +559,11 @@ class Agent:
     async def _reset_if_asked(self) -> None:
         if self._reset is None:
             return
-        report = await removal.remove_everything(self._edge, self._firewall)
+        former = self._registry.snapshot.former_settings.values()
+        report = await removal.remove_everything(self._edge, self._firewall, self._store, [*former])
         if self._purge:
             await self._store.close()
-            report = removal.with_store(report, Path(self._options.state_dir))
+            report = removal.without_store(report, Path(self._options.state_dir))
         self._reset.set_result(report)
         await asyncio.sleep(0)
 

@@ -33,9 +33,10 @@ from volt_agent.model.snapshot import Change, Snapshot
 from volt_agent.model.workload import Instance
 from volt_agent.networks.agenda import Rank, Target
 from volt_agent.networks.decide import connect, create_network, delete_network, disconnect
+from volt_agent.networks.forwarding import FORWARDING
 from volt_agent.networks.lifecycle import started, stopped
 from volt_agent.networks.plan import ANYWHERE
-from volt_agent.networks.reconcile import FORWARDING, Reconciler
+from volt_agent.networks.reconcile import Reconciler
 from volt_agent.networks.resolvconf import MARK, ResolvConf
 from volt_agent.registry import Registry
 from volt_agent.store import MemoryStore

@@ -11,6 +11,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 from pathlib import Path
@@ -192,3 +193,15 @@ def parse_ssh_line(line: str) -> int | None:
         if not colon or (":" in host and not host.startswith("[")):
             return None
     return int(value) if re.fullmatch(r"[0-9]{1,5}", value) and 0 < int(value) < 65536 else None
+
+
+# ---- the kernel itself --------------------------------------------------------------------------
+
+
+@cache
+def boot_id() -> str:
+    """The kernel's id of this boot (random(4)); "" where it is hidden."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

@@ -2,7 +2,7 @@
 
 `network`   Network, Connection, Reservation: what users asked for
 `workload`  Workload (known by name), Instance (it runs), Port (its place on a bridge)
-`host`      HostPolicy: what the host itself lets in
+`host`      HostPolicy: what the host itself lets in; FormerSetting: what it was set to
 `firewall`  Rule, Policy, Forward; Peer: one end of them
 `ports`     port ranges and protocols, as users write them
 `names`     which names are allowed, and the interface names made from them

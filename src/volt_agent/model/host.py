@@ -1,4 +1,4 @@
-"""What the host itself lets in."""
+"""What the host itself lets in, and what it was set to before volt came."""
 
 from __future__ import annotations
 
@@ -34,3 +34,18 @@ class HostPolicy(Struct, frozen=True):
     @property
     def key(self) -> str:
         return "host"
+
+
+class FormerSetting(Struct, frozen=True):
+    """A sysctl (`name`, with dots) as it was before volt changed it, for `volt agent reset`.
+
+    `boot` is the kernel's boot id: after another boot the value is the host's own again.
+    """
+
+    name: str
+    value: str
+    boot: str
+
+    @property
+    def key(self) -> str:
+        return self.name

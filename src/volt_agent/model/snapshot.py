@@ -11,11 +11,21 @@ from msgspec.structs import replace
 
 from .confirm import Unconfirmed
 from .firewall import Forward, Policy, Rule
-from .host import HostPolicy
+from .host import FormerSetting, HostPolicy
 from .network import Connection, Network, Reservation
 from .workload import Instance, Port, State, Workload
 
-Desired = Network | Connection | Reservation | Workload | Rule | Policy | Forward | Unconfirmed
+Desired = (
+    Network
+    | Connection
+    | Reservation
+    | Workload
+    | Rule
+    | Policy
+    | Forward
+    | Unconfirmed
+    | FormerSetting
+)
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
 
@@ -30,6 +40,7 @@ DESIRED: tuple[type[Desired], ...] = (
     Policy,
     Forward,
     Unconfirmed,
+    FormerSetting,
 )
 
 
@@ -73,6 +84,7 @@ class Snapshot(Struct, frozen=True):
     policies: Mapping[str, Policy] = {}
     forwards: Mapping[str, Forward] = {}
     unconfirmed: Mapping[str, Unconfirmed] = {}
+    former_settings: Mapping[str, FormerSetting] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
     # Indexes: the connections of a workload in slot order, the ports of a workload in the order of
@@ -141,6 +153,7 @@ _TABLES: Mapping[type[Object], str] = {
     Policy: "policies",
     Forward: "forwards",
     Unconfirmed: "unconfirmed",
+    FormerSetting: "former_settings",
     Instance: "instances",
     Port: "ports",
 }

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 
 from ..bus import Bus
-from ..errors import VoltError
+from ..errors import StoreFailed, VoltError
 from ..events import Degraded, InsideChanged, LinksChanged, Repaired, SysctlChanged
 from ..firewall.quote import is_quotable
 from ..kernel.edge import Edge
+from ..kernel.host import boot_id
 from ..kernel.ops import DeleteLink, SetSysctl
 from ..kernel.state import Link
 from ..model.names import bridge_alias
@@ -26,6 +27,7 @@ from ..model.snapshot import Change, Snapshot
 from ..model.workload import Instance, Port
 from ..registry import Registry
 from .agenda import Agenda, Rank, Target
+from .forwarding import FORWARDING, remember_former
 from .observe import bridge_network, connection_key, foreign_name, is_foreign, network_by_alias
 from .plan import plan_bridge
 from .ports import Ports
@@ -34,7 +36,6 @@ from .strangers import Strangers
 
 log = logging.getLogger(__name__)
 
-FORWARDING = "net.ipv4.ip_forward"
 # Ports brought in order with one call to the kernel: a burst of starts, or a remade bridge.
 BATCH = 16
 # Seconds: to the second look, then from a first failure to the next try, doubled after each.
@@ -221,7 +222,12 @@ class Reconciler:
 
     async def _look_at_host(self) -> bool:
         """Forwarding on: without it nothing leaves a network."""
-        if await self._edge.read_sysctl(FORWARDING) == "1":
+        present = await self._edge.read_sysctl(FORWARDING) or "0"
+        try:
+            await self._registry.commit(lambda now: remember_former(now, present, boot_id()))
+        except StoreFailed as error:  # a full disk must not keep packets from flowing
+            log.warning("`volt agent reset` will not know of %s: %s", FORWARDING, error.message)
+        if present == "1":
             return False
         await self._edge.execute([SetSysctl(key=FORWARDING, value="1")])
         return True

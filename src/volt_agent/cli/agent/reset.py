@@ -26,7 +26,8 @@ def reset(
 ) -> None:
     """Remove everything that volt made from the kernel, and nothing else.
 
-    Works with and without a running agent, which ends. Connected workloads lose their network.
+    Works with and without a running agent, which ends. Connected workloads lose their network, and
+    net.ipv4.ip_forward is again what it was before volt.
     """
     session = Session.of(ctx)
     try:

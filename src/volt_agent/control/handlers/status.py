@@ -12,7 +12,8 @@ from ...firewall.plane import Firewall
 from ...host_inbound import closed_listeners
 from ...kernel.edge import Edge
 from ...kernel.host import listening_ports
-from ...networks.reconcile import FORWARDING, Reconciler
+from ...networks.forwarding import FORWARDING
+from ...networks.reconcile import Reconciler
 from ...registry import Registry
 from ..messages import network as messages
 from .firewall import unconfirmed_view
