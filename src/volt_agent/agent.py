@@ -74,6 +74,7 @@ from .options import AgentOptions
 from .registry import Registry
 from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
+from .runtimes.machined import Machined
 from .runtimes.netns import NamedNamespaces
 from .runtimes.ports import BridgePorts
 from .service import ServiceManager
@@ -155,6 +156,7 @@ class Agent:
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_names
         )
+        self._machined = Machined(self._bus, self._edge)
         self._lifecycle = Lifecycle(
             self._registry,
             self._bus,
@@ -251,6 +253,7 @@ class Agent:
         await self._start_runtimes(stack)
         start_task(planes, "firewall mender", self._mend_firewall)
         start_task(planes, "lifecycle", self._lifecycle.run)
+        start_task(planes, "machined", self._machined.run)
         # What runs has to be known first: the port of a workload that does not run is taken away.
         await self._lifecycle.settled()
         self._reconciler.mark_all()
@@ -286,6 +289,7 @@ class Agent:
         for runtime in (
             BridgePorts(self._bus, self._edge.mirror, self._snapshot),
             NamedNamespaces(self._bus),
+            self._machined,
         ):
             await runtime.start()
             stack.push_async_callback(runtime.close)

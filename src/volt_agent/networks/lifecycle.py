@@ -58,6 +58,8 @@ def remember(
         return change
     if seen.detached or snapshot.connections_of.get(instance.name):
         return change
+    if instance.namespace is None or instance.bridged:
+        return change  # it is a virtual machine, shares the host's network or has one already
     try:
         joined = connect(snapshot.apply(change), default_network, instance.name, automatic=True)
     except VoltError:
