@@ -10,7 +10,6 @@ import asyncio
 import importlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -29,7 +28,7 @@ _RULES = (
     f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{SERVICE}'",
 )
 # The bus: what the variable says, or this socket (dbus-daemon(1)).
-ADDRESS, SOCKET = "DBUS_SYSTEM_BUS_ADDRESS", Path("/run/dbus/system_bus_socket")
+ADDRESS, SOCKET = "DBUS_SYSTEM_BUS_ADDRESS", "/run/dbus/system_bus_socket"
 # Seconds for an answer. The first one may have to wait for machined to be started.
 ANSWER_WITHIN = 5.0
 
@@ -67,7 +66,7 @@ class MachineBus:
     @classmethod
     async def open(cls, hint: Hint) -> MachineBus:
         """Connect, and call `hint` from now on. Raises NoMachinesError."""
-        if ADDRESS not in os.environ and not SOCKET.exists():
+        if not _is_there():
             raise NoMachinesError("no system bus")
         # The import takes 40 ms: not on the loop, and not where there is no bus.
         aio = await asyncio.to_thread(importlib.import_module, "dbus_fast.aio")
@@ -162,6 +161,10 @@ class MachineBus:
                 self._hint(body[0])
             case "NameOwnerChanged" if len(body) == 3 and body[2]:
                 self._hint(None)
+
+
+def _is_there() -> bool:
+    return ADDRESS in os.environ or os.path.exists(SOCKET)
 
 
 class _AnsweredError(Exception):
