@@ -226,10 +226,10 @@ def record(owner: bytes, rtype: int, ttl: int, data: bytes) -> bytes:
     return owner + RECORD.pack(rtype, CLASS_IN, ttl, len(data)) + data
 
 
-def opt_record(edns: Edns, rcode: int = 0) -> bytes:
+def opt_record(edns: Edns, rcode: int = 0, options: bytes = b"") -> bytes:
     """Our OPT record: our size, our version (0), the asker's DO bit, the upper half of `rcode`."""
-    dnssec_ok = 0x8000 if edns.dnssec_ok else 0
-    return b"\0" + RECORD.pack(Type.OPT, UDP_MAX, rcode >> 4 << 24 | dnssec_ok, 0)
+    extended = rcode >> 4 << 24 | (0x8000 if edns.dnssec_ok else 0)
+    return b"\0" + RECORD.pack(Type.OPT, UDP_MAX, extended, len(options)) + options
 
 
 def reply_tail(
@@ -238,10 +238,14 @@ def reply_tail(
     answer: tuple[bytes, ...] = (),
     authority: tuple[bytes, ...] = (),
     flags: int = 0,
+    options: bytes = b"",
 ) -> bytes:
-    """A reply from its third octet on, with `flags` besides QR, RA and the asker's RD and CD."""
+    """A reply from its third octet on, with `flags` besides QR, RA and the asker's RD and CD.
+
+    `options` are for those who sent EDNS.
+    """
     head = QR | RA | flags | query.flags & (RD | CD) | rcode & 0xF
-    opt = b"" if query.edns is None else opt_record(query.edns, rcode)
+    opt = b"" if query.edns is None else opt_record(query.edns, rcode, options)
     counts = _COUNTS.pack(head, 1, len(answer), len(authority), 1 if opt else 0)
     return b"".join((counts, query.question, *answer, *authority, opt))
 
