@@ -576,7 +576,9 @@ class Agent:
     async def _reset_if_asked(self) -> None:
         if self._reset is None:
             return
-        report = await removal.remove_everything(self._edge, self._firewall)
+        report = await removal.remove_everything(
+            self._edge, self._firewall, self._registry.snapshot.instances.values()
+        )
         if self._purge:
             await self._store.close()
             report = removal.with_store(report, Path(self._options.state_dir))

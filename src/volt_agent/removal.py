@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from .bus import Bus
@@ -15,6 +16,8 @@ from .kernel.linux import LinuxEdge
 from .kernel.nft import Nft
 from .kernel.ops import DeleteLink
 from .model.names import ALIAS_PREFIX
+from .model.workload import Instance
+from .networks.machine_resolvconf import MachineResolvConf
 from .networks.resolvconf import ResolvConf
 
 log = logging.getLogger(__name__)
@@ -23,8 +26,13 @@ log = logging.getLogger(__name__)
 STORE_FILES = ("state.db", "state.db-wal", "state.db-shm")
 
 
-async def remove_everything(edge: Edge, firewall: Firewall) -> ResetReport:
-    """Links that bear volt's alias, both nftables tables, the resolv.conf files."""
+async def remove_everything(
+    edge: Edge, firewall: Firewall, instances: Iterable[Instance] = ()
+) -> ResetReport:
+    """Links that bear volt's alias, both nftables tables, the resolv.conf files.
+
+    `instances` are what runs, as far as known: machines get their own resolv.conf back.
+    """
     removed, failed = [], []
     links = [link for link in edge.mirror.links.values() if link.alias.startswith(ALIAS_PREFIX)]
     # Ports before bridges: a bridge that goes first would only let go of its ports.
@@ -40,6 +48,10 @@ async def remove_everything(edge: Edge, firewall: Firewall) -> ResetReport:
     except VoltError as error:
         failed.append(error.message)
     await asyncio.to_thread(ResolvConf().remove_all)
+    machines = MachineResolvConf()
+    for each in instances:
+        if each.runtime == "machined" and each.namespace is not None and each.leader is not None:
+            await asyncio.to_thread(machines.restore, each.leader)
     return ResetReport(removed=removed, failed=failed)
 
 

@@ -7,5 +7,6 @@
 `plan`       what is to be asked of the kernel for a network or a connection (pure: -> operations)
 `observe`    what the kernel's links mean: ports and foreign instances (pure)
 `reconcile`  the task that brings kernel and snapshot together, level-triggered
-`resolvconf` the resolv.conf of named namespaces
+`resolvers`  gives workloads their resolv.conf: `resolvconf` to named namespaces,
+             `machine_resolvconf` to machines
 """

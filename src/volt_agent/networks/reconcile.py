@@ -25,10 +25,12 @@ from ..model.snapshot import Change, Snapshot
 from ..model.workload import Instance, Port
 from ..registry import Registry
 from .agenda import Agenda, Rank, Target
+from .machine_resolvconf import MachineResolvConf
 from .observe import bridge_network, connection_key, foreign_name, is_foreign
 from .plan import plan_bridge
 from .ports import Ports
 from .resolvconf import ResolvConf
+from .resolvers import Resolvers
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,8 @@ class Reconciler:
         self._registry, self._edge, self._bus = registry, edge, bus
         self._on_bridge = on_bridge
         self._agenda = Agenda()
-        self.ports = Ports(registry, edge, bus, resolv_conf, self._verify_inside)
+        resolvers = Resolvers(resolv_conf, MachineResolvConf())
+        self.ports = Ports(registry, edge, bus, resolvers, self._verify_inside)
         self._in_order: set[Target] = set()
         self._doubtful: set[Target] = set()  # refused once
         self._failures: dict[Target, tuple[float, str]] = {}  # refused again: delay, reason
