@@ -8,7 +8,6 @@ none; never the additional section, which is a courtesy (RFC 2181, section 5.4.1
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import wire
@@ -36,14 +35,15 @@ _NAMES_IN_DATA = {
 class Record(NamedTuple):
     """Where a record stands in its message; `owner` is written out, in lower case.
 
-    `fixed` is the offset of its type, behind the owner; `data` and `end` delimit its data.
+    It goes from `start` to `end`; its data begin at `data`, its TTL at `ttl_at`.
     """
 
     owner: bytes
     rtype: int
     rclass: int
     ttl: int
-    fixed: int
+    start: int
+    ttl_at: int
     data: int
     end: int
 
@@ -58,10 +58,13 @@ class Names:
         self._known = {HEADER.size: question}
 
     def read(self, at: int) -> tuple[bytes, int]:
-        """The name at `at`, written out in lower case, and the offset behind it.
+        """The name at `at`, in full and lower case, and the offset behind it. Raises Malformed."""
+        try:
+            return self._read(at)
+        except IndexError:
+            raise Malformed("cut name") from None
 
-        Raises Malformed, or IndexError where the message ends within it.
-        """
+    def _read(self, at: int) -> tuple[bytes, int]:
         packet, first, parts, behind = self.packet, -1, [], 0
         for _ in range(_POINTERS_MAX):
             stop = self._skip_labels(at)
@@ -105,13 +108,17 @@ def read_records(names: Names, at: int, count: int) -> list[Record]:
     """`count` records from `at` on, in order; Raises Malformed."""
     if count > RECORDS_MAX:
         raise Malformed("too many records")
-    packet, size, read, unpack = names.packet, len(names.packet), names.read, RECORD.unpack_from
+    packet, size, unpack = names.packet, len(names.packet), RECORD.unpack_from
     records = []
     for _ in range(count):
-        try:
-            owner, fixed = read(at)
-        except IndexError:
-            raise Malformed("cut name") from None
+        start = at
+        # These two are nearly all there is: the name in the question, and the root (of OPT).
+        if packet[at : at + 2] == QUESTION_NAME:
+            owner, fixed = names.question, at + 2
+        elif packet[at : at + 1] == b"\0":
+            owner, fixed = b"\0", at + 1
+        else:
+            owner, fixed = names.read(at)
         data = fixed + RECORD.size
         if data > size:
             raise Malformed("cut record")
@@ -119,7 +126,7 @@ def read_records(names: Names, at: int, count: int) -> list[Record]:
         at = data + length
         if at > size:
             raise Malformed("cut record")
-        records.append(Record(owner, rtype, rclass, ttl, fixed, data, at))
+        records.append(Record(owner, rtype, rclass, ttl, start, fixed + 4, data, at))
     return records
 
 
@@ -133,20 +140,27 @@ def relevant(
     Malformed.
     """
     question = names.question
-    if all(each.owner == question and each.rtype != CNAME for each in answers):
-        chain = [question]  # by far the most
+    for each in answers:
+        if each.owner != question or each.rtype == CNAME or each.rclass != CLASS_IN:
+            kept, last = _on_the_way(names, answers)
+            break
     else:
-        chain = _aliases(names, answers)
-    ours = frozenset(chain)
-    kept = [each for each in answers if each.rclass == CLASS_IN and _leads(each, ours)]
+        kept, last = answers, question  # by far the most
     wanted = _PROOFS if dnssec_ok else ()
     proofs = [
         each
         for each in authority
         if each.rclass == CLASS_IN
-        and (each.rtype in wanted or (each.rtype == Type.SOA and _holds(each.owner, chain[-1])))
+        and (each.rtype in wanted or (each.rtype == Type.SOA and _holds(each.owner, last)))
     ]
     return kept, proofs
+
+
+def _on_the_way(names: Names, answers: list[Record]) -> tuple[list[Record], bytes]:
+    """The answers that lead from the question to its last alias, and that alias."""
+    chain = _aliases(names, answers)
+    ours = frozenset(chain)
+    return [each for each in answers if each.rclass == CLASS_IN and _leads(each, ours)], chain[-1]
 
 
 def _aliases(names: Names, answers: list[Record]) -> list[bytes]:
@@ -158,10 +172,7 @@ def _aliases(names: Names, answers: list[Record]) -> list[bytes]:
     name = names.question
     chain = {name: None}
     while (at := targets.get(name)) is not None:
-        try:
-            name, _ = names.read(at)
-        except IndexError:
-            raise Malformed("cut name") from None
+        name, _ = names.read(at)
         if name in chain:
             break
         chain[name] = None
@@ -192,9 +203,13 @@ def octets_of(names: Names, kept: list[Record], start: int) -> tuple[bytes, list
     They are copied as they are if nothing is missing between them; else with all names written
     out, because a name may point into what is missing. Raises Malformed.
     """
-    end = _contiguous_end(names, kept, start)
-    if end is not None:
-        return names.packet[start:end], [each.fixed + 4 - start for each in kept]
+    at = start
+    for each in kept:
+        if each.start != at:
+            break
+        at = each.end
+    else:
+        return names.packet[start:at], [each.ttl_at - start for each in kept]
     body, ttls = bytearray(), []
     for each in kept:
         owner, data = _written_out(names, each)
@@ -205,24 +220,6 @@ def octets_of(names: Names, kept: list[Record], start: int) -> tuple[bytes, list
     return bytes(body), ttls
 
 
-def _contiguous_end(names: Names, kept: Iterable[Record], start: int) -> int | None:
-    """Where `kept` ends if it begins at `start` and has no gaps."""
-    at = start
-    for each in kept:
-        # What lies between two records is the owner's name and nothing else.
-        if _owner_end(names, at) != each.fixed:
-            return None
-        at = each.end
-    return at
-
-
-def _owner_end(names: Names, at: int) -> int:
-    packet = names.packet
-    while 0 < (length := packet[at]) < 64:
-        at += length + 1
-    return at + (2 if length else 1)
-
-
 def _written_out(names: Names, record: Record) -> tuple[bytes, bytes]:
     """Owner and data of a record without pointers to other records."""
     packet, at = names.packet, record.data
@@ -231,10 +228,7 @@ def _written_out(names: Names, record: Record) -> tuple[bytes, bytes]:
     parts = [packet[at : at + before]]
     at += before
     for _ in range(count):
-        try:
-            name, at = names.read(at)
-        except IndexError:
-            raise Malformed("cut name") from None
+        name, at = names.read(at)
         parts.append(name)
     if at > record.end:
         raise Malformed("a name that leaves its record")

@@ -26,7 +26,7 @@ STALE_TTL = 30
 _COUNTS = Layout("!HHHHH")
 _TTL: Final = Layout("!I").pack_into
 _MINIMUM: Final = Layout("!I").unpack_from
-_AAAA = 28
+_ADDRESSES = (Type.A, 28)
 
 
 class Relayed:
@@ -68,14 +68,19 @@ class Relayed:
             raise Malformed("answers another question")
         self.arrived = arrived
         self.life = _life(self.rcode, packet, told, proofs)
+        kept = told + proofs if proofs else told
         self.addresses = tuple(
-            packet[each.data : each.end] for each in told if each.rtype in (Type.A, _AAAA)
+            [packet[each.data : each.end] for each in told if each.rtype in _ADDRESSES]
         )
-        body, places = octets_of(names, told + proofs, question_end)
+        self.body, places = octets_of(names, kept, question_end)
         self._counts = (len(told), len(proofs))
-        lives = (min(_bounded(each.ttl), LONGEST_LIFE) for each in told + proofs)
-        self._ttls = tuple(zip(places, lives, strict=True))
-        self.body = self._with_ttls(body, 0)
+        lives = [each.ttl for each in kept]
+        if lives and max(lives) > LONGEST_LIFE:
+            lives = [min(_bounded(each), LONGEST_LIFE) for each in lives]
+            self._ttls = tuple(zip(places, lives, strict=True))
+            self.body = self._with_ttls(0)
+        else:
+            self._ttls = tuple(zip(places, lives, strict=True))
 
     def __repr__(self) -> str:
         return f"<Relayed {self.rcode} [{self._counts} records, {self.life} s]>"
@@ -95,7 +100,7 @@ class Relayed:
     def body_at(self, now: float) -> bytes:
         """The records with their TTLs counted down to `now`."""
         seconds = int(now - self.arrived)
-        return self._with_ttls(self.body, seconds) if seconds else self.body
+        return self._with_ttls(seconds) if seconds else self.body
 
     def tail_for(self, query: Query) -> Tail:
         """The reply to `query`, ready to be sent now and again."""
@@ -121,9 +126,9 @@ class Relayed:
         counts = _COUNTS.pack(flags, 1, *self._counts, bool(opt))
         return counts + query.question, opt
 
-    def _with_ttls(self, body: bytes, seconds: int) -> bytes:
-        """`body` with the TTLs as they are `seconds` after it came."""
-        aged = bytearray(body)
+    def _with_ttls(self, seconds: int) -> bytes:
+        """The records with the TTLs as they are `seconds` after they came."""
+        aged = bytearray(self.body)
         for at, ttl in self._ttls:
             _TTL(aged, at, ttl - seconds if ttl > seconds else 0)
         return bytes(aged)
@@ -187,19 +192,23 @@ def _wants_ad(query: Query) -> bool:
 
 def _opt(packet: bytes, records: list[Record], additional_at: int) -> tuple[int, int | None]:
     """The extension of the rcode and the extended error that the OPT record carries, if any."""
-    for index, record in enumerate(records):
-        if record.rtype == Type.OPT:
-            if index < additional_at:  # RFC 6891, section 6.1.1
-                raise Malformed("an OPT record in the wrong section")
-            return record.ttl >> 24, extended.code_in(packet[record.data : record.end])
-    return 0, None
+    kinds = [each.rtype for each in records]
+    if Type.OPT not in kinds:
+        return 0, None
+    index = kinds.index(Type.OPT)
+    if index < additional_at:  # RFC 6891, section 6.1.1
+        raise Malformed("an OPT record in the wrong section")
+    opt = records[index]
+    code = extended.code_in(packet[opt.data : opt.end]) if opt.end > opt.data else None
+    return opt.ttl >> 24, code
 
 
 def _life(rcode: int, packet: bytes, answers: list[Record], authority: list[Record]) -> int:
     """For how many seconds the reply may be used again; failures are not for the cache."""
     if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
         return 0
-    lives = [min(LONGEST_LIFE, _bounded(each.ttl)) for each in answers]
+    lives = [_bounded(each.ttl) for each in answers]
+    lives.append(LONGEST_LIFE)
     # RFC 2308, section 5: the lesser of the SOA's TTL and its MINIMUM field. An alias may stand
     # before what is not there (section 2.1), so both may count.
     for each in authority:
@@ -208,7 +217,7 @@ def _life(rcode: int, packet: bytes, answers: list[Record], authority: list[Reco
             lives.append(min(LONGEST_NEGATIVE_LIFE, _bounded(each.ttl), minimum))
             return min(lives)
     # What is not there without a SOA is not cached at all.
-    return min(lives, default=0) if rcode == Rcode.NOERROR else 0
+    return min(lives) if answers and rcode == Rcode.NOERROR else 0
 
 
 def _bounded(ttl: int) -> int:
