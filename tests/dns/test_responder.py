@@ -84,6 +84,17 @@ def test_the_question_comes_back_in_its_case() -> None:
     assert str(Desk().tell(packet("dB.VolT.locaL")).q.qname) == "dB.VolT.locaL."
 
 
+@pytest.mark.parametrize("qtype", ["A", "HTTPS"])
+def test_all_cases_of_a_name_share_one_finished_reply(qtype: str) -> None:
+    """Each asker gets his own case back. (HTTPS is type 65, the code of a letter.)"""
+    desk = Desk()
+    for name in ("db.volt.local", "dB.VOLT.local", "DB.volt.LOCAL"):
+        reply = desk.tell(with_opt(packet(name, qtype)))
+        assert (str(reply.q.qname), len(reply.rr)) == (f"{name}.", qtype == "A")
+    assert len(desk.view().tails) == 1
+    assert (desk.counters.local, desk.counters.cached) == (1, 2)
+
+
 @pytest.mark.parametrize("bit", ["rd", "cd"])
 def test_rd_and_cd_come_back(bit: str) -> None:
     """As they were."""

@@ -7,6 +7,8 @@ without its first two octets, the only ones that differ when the same question i
 Who talks to whom, from the wire inwards::
 
     listener   UDP: a cached tail goes out at once; anything else is handed to the responder
+    datagrams  many datagrams with one system call
+    rationing  who is answered when a queue is flooded
     tcp        TCP: frames, limits, slow readers; always to the responder
     responder  one packet -> one reply: parse, decide, build, cache, or forward
     answers    which names are ours, and what a view is told about them (plain functions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Counters:
-    """Each query that comes in adds to exactly one of the first seven.
+    """Each query that comes in adds to exactly one of the first eight.
 
     Totals since the start, but for `in_flight` (questions on their way to an upstream server) and
     `connections` (TCP), which are of now.
@@ -21,6 +21,7 @@ class Counters:
         "local",
         "malformed",
         "overloaded",
+        "rationed",
         "refused",
         "relayed",
         "unsent",
@@ -38,6 +39,7 @@ class Counters:
         self.refused = 0  # REFUSED or NOTIMP: not our class, type or business
         self.malformed = 0  # FORMERR or BADVERS
         self.dropped = 0  # no query at all, so no reply
+        self.rationed = 0  # thrown away: the asker had had his ration of a flooded queue
         self.coalesced = 0  # of `forwarded`: joined to a question that was on its way
         self.overloaded = 0  # of `forwarded`: answered SERVFAIL because too many were on their way
         self.in_flight = 0
@@ -60,4 +62,4 @@ class Counters:
     def queries(self) -> int:
         """All that came in."""
         answered = self.cached + self.local + self.relayed + self.forwarded
-        return answered + self.refused + self.malformed + self.dropped
+        return answered + self.refused + self.malformed + self.dropped + self.rationed

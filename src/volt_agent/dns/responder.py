@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -11,7 +12,7 @@ from ..model.network import Network
 from ..model.snapshot import Change, Snapshot
 from . import wire
 from .answers import Found, Names
-from .cache import TailCache
+from .cache import TailCache, find_tail
 from .counters import Counters
 from .forward import Forwarder, Question
 from .reply import Relayed, Tail
@@ -31,6 +32,12 @@ PER_NAME = 64
 
 # Zone transfers, obsolete mail types, and OPT, which is not something to ask for.
 REFUSED_TYPES = frozenset((Type.IXFR, Type.AXFR, Type.MAILB, Type.MAILA, Type.OPT))
+
+
+def _send_as_asked(name: bytes, send: Send, reply: bytes) -> None:
+    """Send `reply` with the name of the question in the asker's mix of cases ("0x20")."""
+    start, end = wire.HEADER.size, wire.HEADER.size + len(name)
+    send(reply[:start] + name + reply[end:])
 
 
 class Reach(Enum):
@@ -110,8 +117,9 @@ class Responder:
 
     def view_of(self, network: Network, host: str) -> View:
         """The view of `host` (an address as text) when it asks on `network`."""
-        known = self.views.askers(network.name).get(host)
-        return known or self.views.meet(self.snapshot, network, host)
+        source = socket.inet_aton(host)
+        known = self.views.askers(network.name).get(source)
+        return known or self.views.meet(self.snapshot, network, source)
 
     # ---- answering ----------------------------------------------------------------------------
 
@@ -123,10 +131,18 @@ class Responder:
         `client` is who pays when there is too much to forward; `stream` says TCP, where nothing is
         too long. Returns False, without a call, where there will be no reply.
         """
+        if not stream and (tail := find_tail(view.tails, packet, self._clock())) is not None:
+            self._counters.cached += 1
+            send(packet[:2] + tail)
+            return True
         if not wire.may_be_answered(packet):
             self._counters.dropped += 1
             return False
         rcode, query = self._read(packet)
+        if query is not None and not query.is_lower_case:
+            # All that follows is about the name in lower case; the asker gets his own back.
+            send = partial(_send_as_asked, query.asked_name, send)
+            query = query.in_lower_case()
         if query is None:
             send(wire.error_reply(packet, rcode))
         elif rcode:

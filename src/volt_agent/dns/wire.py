@@ -12,6 +12,7 @@ from struct import Struct as Layout
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import Invalid
 
@@ -94,6 +95,20 @@ class Query(Struct, frozen=True):
     def question(self) -> bytes:
         """Name, type and class as they were asked, in the asker's mix of cases."""
         return self.packet[12 : self.end]
+
+    @property
+    def asked_name(self) -> bytes:
+        """The name in the asker's mix of cases."""
+        return self.packet[HEADER.size : self.end - _PAIR.size]
+
+    @property
+    def is_lower_case(self) -> bool:
+        return self.asked_name == self.name
+
+    def in_lower_case(self) -> Query:
+        """The same query, as if its name had been asked for in lower case."""
+        start = self.packet[: HEADER.size] + self.name
+        return replace(self, packet=start + self.packet[len(start) :])
 
     @property
     def room(self) -> int:
