@@ -31,6 +31,7 @@ from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
 from .control.handlers.firewall import FirewallHandlers
+from .control.handlers.lease import LeaseHandlers
 from .control.handlers.names import NameHandlers
 from .control.handlers.network import NetworkHandlers, surroundings
 from .control.handlers.policy import PolicyHandlers
@@ -48,6 +49,8 @@ from .control.sockets import (
     bind_status_socket,
     inherited_control_socket,
 )
+from .dhcp.server import DhcpServer
+from .dhcp.settings import DhcpSettings
 from .dns.server import NameServer
 from .dns.settings import ZONE, DnsSettings
 from .errors import VoltError
@@ -137,7 +140,7 @@ class Agent:
         self._started, self._stop = asyncio.Event(), asyncio.Event()
         self._reset: asyncio.Future[messages.ResetReport] | None = None
         self._purge = False
-        self._answers_names = False
+        self._serves = False  # names and leases, once the ports of what runs are known
         self._manager = ServiceManager()
         self._bus = Bus()
         self._metrics = Metrics()
@@ -153,8 +156,9 @@ class Agent:
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
+        self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
         self._reconciler = Reconciler(
-            self._registry, self._edge, self._bus, ResolvConf(), self._open_names
+            self._registry, self._edge, self._bus, ResolvConf(), self._open_network
         )
         self._machined = Machined(self._bus, self._edge)
         self._lifecycle = Lifecycle(
@@ -245,11 +249,14 @@ class Agent:
         start_task(planes, "enforcement", self._try_enforcement)
         start_task(planes, "coexistence", self._coexistence.run)
         self._registry.add_follower(None, self._keeper)
-        self._registry.add_follower("dns", _Names(self._names))
+        self._registry.add_follower("dns", _Leaver(self._names))
+        self._registry.add_follower(None, _Leaver(self._dhcp))
         self._registry.add_follower(None, self._reconciler)
         self._reconciler.ports.resolver = resolver(self._config)
         self._names.start(self._registry.snapshot)
+        self._dhcp.start(self._registry.snapshot)
         stack.push_async_callback(self._names.close)
+        stack.push_async_callback(self._dhcp.close)
         await self._start_runtimes(stack)
         start_task(planes, "firewall mender", self._mend_firewall)
         start_task(planes, "lifecycle", self._lifecycle.run)
@@ -259,8 +266,9 @@ class Agent:
         self._reconciler.mark_all()
         start_task(planes, "reconciler", self._reconciler.run)
         start_task(planes, "unconfirmed changes", self._keeper.run)
-        await self._answer_names()
+        await self._open_servers()
         await self._reconciler.settled_all(Rank.PORT)
+        start_task(planes, "leases", self._dhcp.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
@@ -294,23 +302,26 @@ class Agent:
             await runtime.start()
             stack.push_async_callback(runtime.close)
 
-    async def _answer_names(self) -> None:
-        """Open the name server once the ports of what runs are known, or after NAMES_WAIT."""
+    async def _open_servers(self) -> None:
+        """Answer names and lease addresses once the ports of what runs are known, or after
+        NAMES_WAIT."""
         with anyio.move_on_after(NAMES_WAIT):
             await self._reconciler.settled_all(Rank.PORT)
-        self._answers_names = self._config.network.dns.enabled
+        self._serves = True
         for network in self._registry.snapshot.networks.values():
             link = self._edge.mirror.links.get(network.bridge)
             if link is not None:
                 try:
-                    self._open_names(network, link.index)
+                    self._open_network(network, link.index)
                 except VoltError:
                     self._reconciler.mark_all()  # it tries again, and says what is wrong
         self._manager.close_unclaimed()
 
-    def _open_names(self, network: Network, ifindex: int) -> None:
-        if self._answers_names:
+    def _open_network(self, network: Network, ifindex: int) -> None:
+        if self._serves and self._config.network.dns.enabled:
             self._names.open(network, ifindex)
+        if self._serves and self._config.network.dhcp.enabled:
+            self._dhcp.open(network, ifindex)
 
     def _say_ready(self) -> None:
         self._state = "ready"
@@ -458,6 +469,7 @@ class Agent:
                 self._connections_cut,
             ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
+            **LeaseHandlers(self._dhcp).handlers(),
             **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
             **AgentHandlers(self._reload, self._reset_everything).handlers(),
         }
@@ -520,6 +532,8 @@ class Agent:
         gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
         gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
         counter("volt_dns", "DNS events", self._names.counters.as_dict, "kind")
+        gauge("volt_leases", "Addresses given by DHCP", lambda: len(snapshot().leases))
+        counter("volt_dhcp", "DHCP events", self._dhcp.counters.as_dict, "kind")
 
     def _snapshot(self) -> Snapshot:
         return self._registry.snapshot
@@ -554,6 +568,7 @@ class Agent:
             changes = differences(self._config, fresh)
             self._config = keep_for_restart(self._config, fresh)
             self._names.configure(dns_settings(self._config))
+            self._dhcp.configure(dhcp_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
             await self._put_host_policy(self._registry.snapshot.host.settling)
             await self._lifecycle.join_default()
@@ -576,6 +591,7 @@ class Agent:
     async def _reset_if_asked(self) -> None:
         if self._reset is None:
             return
+        await self._dhcp.close()
         report = await removal.remove_everything(
             self._edge, self._firewall, self._registry.snapshot.instances.values()
         )
@@ -586,17 +602,17 @@ class Agent:
         await asyncio.sleep(0)
 
 
-class _Names:
-    """The name server as a follower: it also leaves networks that are gone."""
+class _Leaver:
+    """A server of all networks as a follower: it also leaves those that are gone."""
 
-    def __init__(self, names: NameServer) -> None:
-        self._names = names
+    def __init__(self, server: NameServer | DhcpServer) -> None:
+        self._server = server
 
     def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
-        self._names.follow(old, new, change)
+        self._server.follow(old, new, change)
         for each in change.delete:
             if isinstance(each, Network) and each.name not in new.networks:
-                self._names.close_network(each.name)
+                self._server.close_network(each.name)
 
 
 def dns_settings(config: Config) -> DnsSettings:
@@ -604,6 +620,15 @@ def dns_settings(config: Config) -> DnsSettings:
     return DnsSettings(
         upstreams=tuple((str(each.address), each.port) for each in section.upstream),
         search_domains=section.search_domains,
+    )
+
+
+def dhcp_settings(config: Config) -> DhcpSettings:
+    section = config.network
+    return DhcpSettings(
+        lease_time=section.dhcp.lease_time,
+        names=section.dns.enabled,
+        search_domains=section.dns.search_domains,
     )
 
 

@@ -235,7 +235,8 @@ class Ports:
         ):
             self.foreign.pop(key, None)
             return None
-        return foreign_port(link, network, key.partition("/")[2], mirror)
+        lease = snapshot.leases.get(key)
+        return foreign_port(link, network, key.partition("/")[2], mirror, lease)
 
     # ---- behind a port --------------------------------------------------------------------------
 
