@@ -248,6 +248,17 @@ def test_foreign_port_learns_its_address(lab: Lab, guest: Wire, app: Wire) -> No
             assert may(announce, GUEST_MAC, GATEWAY) == other
 
 
+def test_learning_port_may_not_begin_with_the_mac_of_another(lab: Lab, guest: Wire) -> None:
+    """DHCP would take it for its neighbour, and the bridge send it what is meant for that one."""
+    lab.load(SNAPSHOT)
+    before = lab.drops()["spoofed-mac"]
+    with Wire(lab.path("host"), "volt0") as gateway:
+        assert not passes(guest, gateway, of(discover, MINE, ZERO), of(discover, GUEST_MAC, ZERO))
+        lab.change(replace(WEB, workload="guest", interface="vc-guest"))
+        assert passes(guest, gateway, of(discover, MINE, ZERO), of(discover, GUEST_MAC, ZERO))
+    assert lab.drops()["spoofed-mac"] == before + 1
+
+
 def test_port_without_a_guard_yet_is_held_to_its_subnet(lab: Lab, guest: Wire, app: Wire) -> None:
     """Between a foreign port's appearance and its guard it cannot speak for other networks."""
     lab.load(SNAPSHOT.apply(Change(delete=(GUEST,))))

@@ -21,6 +21,7 @@ _BRIDGE_SETS = (
     Set("learning-ports", "ifname"),
     Set("lifted-ports", "ifname"),
     Set("port-macs", "ifname . ether_addr"),
+    Set("known-macs", "ether_addr"),
     Set("port-addresses", "ifname . ipv4_addr"),
 )
 
@@ -77,6 +78,9 @@ _BOUND_ARP = Chain(
 _LEARNING = Chain(
     "learning",
     rules=(
+        # Whose MAC is known somewhere is not here: what it says would be taken for that one's, and
+        # the bridge would send here what is meant for it.
+        "iifname . ether saddr != @port-macs ether saddr @known-macs counter name spoofed-mac drop",
         "ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept",
         "ether type arp arp operation request arp saddr ip 0.0.0.0 accept",
         "counter name before-lease drop",

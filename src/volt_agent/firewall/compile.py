@@ -99,7 +99,7 @@ def _connection(connection: Connection, snapshot: Snapshot) -> Iterator[Element]
         yield Element("lifted-ports", interface)
         return
     yield Element("bound-ports", interface)
-    yield Element("port-macs", f"{interface} . {connection.mac.lower()}")
+    yield from _own_mac(interface, connection.mac)
     yield Element("port-addresses", f"{interface} . {connection.address}")
 
 
@@ -110,11 +110,19 @@ def _foreign_port(port: Port, snapshot: Snapshot) -> Iterator[Element]:
         yield Element("lifted-ports", interface)
     elif port.mac is None:
         yield Element("learning-ports", interface)
+        connection = snapshot.connections.get(port.key)
+        if connection is not None:
+            yield from _own_mac(interface, connection.mac)
     else:
         yield Element("bound-ports", interface)
-        yield Element("port-macs", f"{interface} . {port.mac.lower()}")
+        yield from _own_mac(interface, port.mac)
         if port.address is not None:
             yield Element("port-addresses", f"{interface} . {port.address}")
+
+
+def _own_mac(interface: str, mac: str) -> Iterator[Element]:
+    yield Element("port-macs", f"{interface} . {mac.lower()}")
+    yield Element("known-macs", mac.lower())
 
 
 def _is_secured(each: Connection | Port, snapshot: Snapshot) -> bool:
