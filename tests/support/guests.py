@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import select
 import shlex
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -62,7 +63,7 @@ class Guest:
 
     def stop(self) -> None:
         """Pull the plug."""
-        self._process.end()
+        self._process.end(signal.SIGKILL)
 
     def _await(self, pattern: str, within: float) -> tuple[str, str]:
         """What it says before `pattern`, and what the pattern's last group has found."""

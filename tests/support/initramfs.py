@@ -13,8 +13,8 @@ from pathlib import Path
 GUEST = Path(__file__).parent / "guest"
 # In the order in which they need each other; what a kernel has built in has no file.
 VIRTIO = (
-    "drivers/virtio/virtio.ko",
     "drivers/virtio/virtio_ring.ko",
+    "drivers/virtio/virtio.ko",
     "drivers/virtio/virtio_pci_modern_dev.ko",
     "drivers/virtio/virtio_pci_legacy_dev.ko",
     "drivers/virtio/virtio_pci.ko",

@@ -45,7 +45,7 @@ class Machine(Struct, frozen=True):
     """One machine as machined knows it. `kind` is its Class ("container", "vm", "host").
 
     `leader` is the pid of its first process; `interfaces` are the indexes of the host's links that
-    lead into it; `is_closing` says that it has ended and machined is still clearing up.
+    lead to it; `is_closing` says that it has ended and machined is still clearing up.
     """
 
     name: str

@@ -157,9 +157,10 @@ class Machined:
             identity=f"{machine.leader}.{network}",
             namespace=str(path) if is_container and is_private else None,
             leader=machine.leader,
-            bridged=any(self._is_port(index) for index in machine.interfaces),
+            bridged=any(self._is_on_bridge(index) for index in machine.interfaces),
         )
 
-    def _is_port(self, index: int) -> bool:
+    def _is_on_bridge(self, index: int) -> bool:
+        """systemd-nspawn --network-bridge names the bridge itself, others may name their port."""
         link = self._edge.mirror.by_index.get(index)
-        return link is not None and link.master != 0
+        return link is not None and (link.kind == "bridge" or link.master != 0)
