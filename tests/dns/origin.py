@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from dnslib import QTYPE, RR, A, DNSRecord
 
@@ -53,6 +53,9 @@ class Origin:
         self.address = ("127.0.0.1", 0)
         self.held = asyncio.Event()  # set: replies go out
         self.held.set()
+        self.delay = 0.0  # seconds before a reply over UDP
+        self.honest = True  # for behaviours that look at it
+        self.pass_on: Callable[[bytes], None] = lambda _: None  # is told every query over UDP
 
     @property
     def names(self) -> list[str]:
@@ -65,9 +68,18 @@ class Origin:
             query, source = await loop.sock_recvfrom(sock, 4096)
             self.over_udp.append(query)
             self.sources.append(source[1])
+            self.pass_on(query)
             await self.held.wait()
+            if self.delay:
+                loop.call_later(self.delay, self._reply, sock, query, source)
+                continue
             for reply in self._udp(query):
                 await loop.sock_sendto(sock, reply, source)
+
+    def _reply(self, sock: socket.socket, query: bytes, source: tuple[str, int]) -> None:
+        for reply in self._udp(query):
+            with suppress(OSError):  # the test may be over
+                sock.sendto(reply, source)
 
     async def serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = int.from_bytes(await reader.readexactly(2), "big")

@@ -22,8 +22,10 @@ class Counters:
         "malformed",
         "overloaded",
         "rationed",
+        "rebinding",
         "refused",
         "relayed",
+        "stale",
         "unsent",
         "upstream_failures",
         "upstream_queries",
@@ -42,6 +44,8 @@ class Counters:
         self.rationed = 0  # thrown away: the asker had had his ration of a flooded queue
         self.coalesced = 0  # of `forwarded`: joined to a question that was on its way
         self.overloaded = 0  # of `forwarded`: answered SERVFAIL because too many were on their way
+        self.stale = 0  # told past their time, because no upstream server answered
+        self.rebinding = 0  # upstream answers that pointed inside, and were not passed on
         self.in_flight = 0
         self.upstream_queries = 0
         self.upstream_timeouts = 0

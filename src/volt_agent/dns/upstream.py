@@ -15,14 +15,12 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from msgspec import Struct
-
 from . import wire
 from .counters import Counters
+from .health import Upstream
+from .question import Question
 from .reply import Relayed, matches, matches_but_for_case
-from .wire import HEADER, Malformed, Query
-
-Upstream = tuple[str, int]
+from .wire import HEADER, Malformed
 
 # Wrong replies to one question after which somebody is probably guessing: over TCP he cannot.
 STRAYS_MAX = 8
@@ -32,39 +30,11 @@ _EVENTS = 16
 _DATAGRAM_MAX = 4096
 
 
-class Question(Struct, frozen=True):
-    """What is asked upstream; askers with equal questions share one.
-
-    `name` is in wire form and lower case.
-    """
-
-    name: bytes
-    qtype: int
-    dnssec_ok: bool
-    checking_disabled: bool
-
-    @classmethod
-    def of(cls, query: Query) -> Question:
-        dnssec_ok = query.edns is not None and query.edns.dnssec_ok
-        return cls(query.name, query.qtype, dnssec_ok, bool(query.flags & wire.CD))
-
-    def packet(self, ident: bytes, section: bytes) -> bytes:
-        """The query to send; `section` is the question with its letters mixed.
-
-        AD is set so that the server tells whether it validated (RFC 6840, section 5.7).
-        """
-        flags = wire.AD | (wire.CD if self.checking_disabled else 0)
-        return wire.query_packet(ident, section, flags, self.dnssec_ok)
-
-    def section(self, entropy: bytes) -> bytes:
-        return wire.question_of(wire.mix_case(self.name, entropy), self.qtype)
-
-
 class Failure(Enum):
     """Why there is no reply."""
 
-    TIMED_OUT = "no reply in time"
-    UNREACHABLE = "could not be reached, or said nothing that could be read"
+    UNREACHABLE = "could not be reached"
+    NONSENSE = "said nothing that could be read"
     ASK_OVER_TCP = "the reply has to be fetched over TCP"
 
 
@@ -135,6 +105,7 @@ class UdpExchange:
         """Sends at once. Raises OSError where that is impossible (no route, no descriptors)."""
         entropy = os.urandom(2 + len(question.name))
         self._ident = entropy[:2]
+        self._question = question
         self._section = question.section(entropy[2:])
         self._ears = ears
         self._clock = clock
@@ -167,7 +138,7 @@ class UdpExchange:
     def _judge(self, packet: bytes) -> Result | None:
         """What to make of a packet from the server's address; None: go on waiting."""
         if matches(packet, self._ident, self._section):
-            return _read(packet, self._section, self._clock())
+            return _read(packet, self._question, self._clock())
         if matches_but_for_case(packet, self._ident, self._section):
             # Some servers do not give back the case. TCP proves who we talk to in another way.
             return Failure.ASK_OVER_TCP
@@ -202,11 +173,11 @@ class TcpExchange:
             self._done(Failure.UNREACHABLE)
             return
         if matches_but_for_case(packet, ident, section):
-            result = _read(packet, section, self._clock())
+            result = _read(packet, self._question, self._clock())
             # A server that cuts short what has no limit has nothing better to say.
-            self._done(Failure.UNREACHABLE if result is Failure.ASK_OVER_TCP else result)
+            self._done(Failure.NONSENSE if result is Failure.ASK_OVER_TCP else result)
         else:
-            self._done(Failure.UNREACHABLE)
+            self._done(Failure.NONSENSE)
 
 
 async def ask_over_tcp(upstream: Upstream, packet: bytes) -> bytes:
@@ -235,10 +206,11 @@ def _connected(upstream: Upstream) -> socket.socket:
     return made
 
 
-def _read(packet: bytes, section: bytes, now: float) -> Result:
+def _read(packet: bytes, question: Question, now: float) -> Result:
+    """What a reply to `question` says, or why nothing can be made of it."""
+    if packet[2] & wire.TC >> 8:
+        return Failure.ASK_OVER_TCP
     try:
-        relayed = Relayed(packet, HEADER.size + len(section), now)
+        return Relayed(packet, HEADER.size + len(question.name) + 4, now, question.dnssec_ok)
     except Malformed:
-        # A cut reply may be cut anywhere.
-        return Failure.ASK_OVER_TCP if packet[2] & wire.TC >> 8 else Failure.UNREACHABLE
-    return Failure.ASK_OVER_TCP if relayed.is_truncated else relayed
+        return Failure.NONSENSE
