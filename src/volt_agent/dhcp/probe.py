@@ -20,6 +20,8 @@ from .frames import read_arp_reply, who_has
 # Seconds. A neighbour on one bridge answers in less than one millisecond, an emulated machine in
 # tens; a client waits for its offer three seconds or longer.
 PATIENCE = 0.2
+# Frames for one wake-up of the loop.
+DRAIN = 16
 
 
 def may_be_used(snapshot: Snapshot, network: Network, mirror: Mirror, places: Places) -> bool:
@@ -32,22 +34,53 @@ def may_be_used(snapshot: Snapshot, network: Network, mirror: Mirror, places: Pl
     return False
 
 
-async def user_of(address: IPv4Address, network: Network) -> str | None:
-    """The MAC that says it has `address`; None if nobody does in time. Raises Failed, OSError."""
-    sock = sockets.hear_arp(network.bridge)
-    try:
-        sock.send(who_has(address, network.gateway, sockets.mac_of(sock)))
-        async with asyncio.timeout(PATIENCE):
-            return await _reply(sock, address)
-    except TimeoutError:
-        return None
-    finally:
-        sock.close()
+class Prober:
+    """Asks on one bridge. Its socket is opened when first needed: most networks never do."""
 
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._socket: socket.socket | None = None
+        self._waiting: dict[IPv4Address, asyncio.Future[str]] = {}
 
-async def _reply(sock: socket.socket, address: IPv4Address) -> str:
-    loop = asyncio.get_running_loop()
-    while True:
-        found = read_arp_reply(await loop.sock_recv(sock, 2048))
-        if found is not None and found[0] == address:
-            return found[1]
+    def __repr__(self) -> str:
+        return f"<Prober on {self._network.bridge} [{len(self._waiting)} asked for]>"
+
+    async def user_of(self, address: IPv4Address) -> str | None:
+        """The MAC that says it has `address`; None if nobody does in time.
+
+        Raises Failed and OSError where the bridge is gone.
+        """
+        sock = self._listen()
+        loop = asyncio.get_running_loop()
+        answer = self._waiting.setdefault(address, loop.create_future())
+        sock.send(who_has(address, self._network.gateway, sockets.mac_of(sock)))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.pop(address, None)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            sockets.close(self._socket)
+            self._socket = None
+
+    def _listen(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = sockets.hear_arp(self._network.bridge)
+            asyncio.get_running_loop().add_reader(self._socket, self._drain, self._socket)
+        return self._socket
+
+    def _drain(self, sock: socket.socket) -> None:
+        for _ in range(DRAIN):
+            try:
+                frame, _ = sockets.receive(sock)
+            except OSError:  # nothing more, or the bridge went down
+                return
+            found = read_arp_reply(frame)
+            answer = self._waiting.get(found[0]) if found is not None else None
+            if found is not None and answer is not None and not answer.done():
+                answer.set_result(found[1])

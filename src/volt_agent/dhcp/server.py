@@ -19,7 +19,7 @@ from ..kernel.edge import Edge
 from ..kernel.ops import SetNeighbour
 from ..model.lease import Lease
 from ..model.network import Network
-from ..model.snapshot import Change, Snapshot
+from ..model.snapshot import Change, Object, Snapshot
 from ..model.workload import Port
 from ..registry import Registry
 from . import frames, leases, sockets
@@ -30,7 +30,7 @@ from .leases import Decline, End, Exhausted, Grant, Inform, Offer, Outcome, Refu
 from .limits import Limiter
 from .message import FROM_CLIENTS, REQUEST, Kind, Malformed, Message, parse
 from .pool import REST, Pool
-from .probe import may_be_used, user_of
+from .probe import Prober, may_be_used
 from .reply import answer, datagram, refusal
 from .settings import DhcpSettings
 
@@ -60,6 +60,17 @@ class Question(Struct, frozen=True):
     client: Client
 
 
+class Granting(Struct, frozen=True):
+    """A question that will be answered with a lease of `address`, once that is stored."""
+
+    question: Question
+    address: IPv4Address
+
+    @property
+    def client(self) -> Client:
+        return self.question.client
+
+
 class DhcpServer:
     """Answers on every network that is open.
 
@@ -73,6 +84,7 @@ class DhcpServer:
         self._places, self._pool, self._limiter = Places(), Pool(), Limiter()
         self._doors: dict[str, _Door] = {}
         self._expires: dict[str, float] = {}  # lease key -> when, renewals included
+        self._granting: dict[str, Granting] = {}  # client key -> what waits for a commit
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._full: set[str] = set()  # networks of which it was said that they are
         # Wall-clock time that no clock step touches: leases must not end because of one.
@@ -227,8 +239,11 @@ class DhcpServer:
     async def _offer_if_unused(self, question: Question, address: IPv4Address) -> None:
         """What somebody uses is left alone, and the client gets another one when it asks again."""
         client = question.client
+        door = self._doors.get(client.network.name)
+        if door is None:
+            return
         try:
-            user = await user_of(address, client.network)
+            user = await door.prober.user_of(address)
         except (VoltError, OSError):  # the bridge is gone
             return
         if user in (None, client.mac):
@@ -242,43 +257,59 @@ class DhcpServer:
         client = question.client
         if leases.is_same(self._registry.snapshot.leases.get(client.key), client, address):
             self._acknowledge(question, address)
+        elif len(self._granting) < UNDER_WAY_MAX:
+            self._granting[client.key] = Granting(question, address)
+            if "grants" not in self._under_way:
+                self._spawn("grants", self._grant_all())
         else:
-            self._spawn(client.key, self._grant_anew(question, address))
+            self.counters.limited += 1
 
-    async def _grant_anew(self, question: Question, address: IPv4Address) -> None:
-        """Store it and bind the port, then say so: a client never has what a crash forgets."""
-        client, expires = question.client, self._now() + self._settings.lease_time
-        try:
-            commit = await self._registry.commit(
-                lambda snapshot: leases.grant(snapshot, client, address, expires)
-            )
-        except Refused as error:
-            self._send(question, refusal(question.message, client.network, error.message))
+    async def _grant_all(self) -> None:
+        """One commit for all that ask meanwhile: a commit waits for the disk."""
+        while self._granting:
+            batch, self._granting = [*self._granting.values()], {}
+            refused: dict[str, str] = {}
+            expires = self._now() + self._settings.lease_time
+            try:
+                commit = await self._registry.commit(
+                    partial(_grant_each, batch=batch, expires=expires, refused=refused)
+                )
+            except VoltError as error:
+                log.error("%d leases are not given: %s", len(batch), error)
+                continue
+            new = {each.key for each in commit.change.put if isinstance(each, Lease)}
+            for each in batch:
+                self._granted(each, each.client.key in new, refused.get(each.client.key))
+            await self._introduce(batch)
+
+    def _granted(self, granting: Granting, is_new: bool, refused: str | None) -> None:
+        """It is stored and in force, so it may be said: no client has what a crash forgets."""
+        question, client = granting.question, granting.client
+        if refused is not None:
+            self._send(question, refusal(question.message, client.network, refused))
             return
-        except VoltError as error:
-            log.error("no lease for %s: %s", client.workload, error)
-            return
-        self._acknowledge(question, address)
-        if not commit.change.is_empty:
-            self._told(client, address)
-            await self._introduce(client, address)
-
-    def _told(self, client: Client, address: IPv4Address) -> None:
-        self._bus.publish(
-            LeaseGiven(
-                network=client.network.name,
-                workload=client.behind or client.workload,
-                address=str(address),
-                mac=client.mac,
+        self._acknowledge(question, granting.address)
+        if is_new:
+            self._bus.publish(
+                LeaseGiven(
+                    network=client.network.name,
+                    workload=client.behind or client.workload,
+                    address=str(granting.address),
+                    mac=client.mac,
+                )
             )
-        )
 
-    async def _introduce(self, client: Client, address: IPv4Address) -> None:
-        """Tell the host where the address is: it may have asked before anybody was there."""
-        bridge = client.network.bridge
+    async def _introduce(self, batch: Iterable[Granting]) -> None:
+        """Tell the host where the addresses are: it may have asked before anybody was there."""
+        ops = [
+            SetNeighbour(name=each.client.network.bridge, address=each.address, mac=each.client.mac)
+            for each in batch
+            if each.client.behind is None
+        ]
         try:
-            await self._edge.execute([SetNeighbour(name=bridge, address=address, mac=client.mac)])
-        except VoltError as error:
+            if ops:
+                await self._edge.execute(ops)
+        except VoltError as error:  # the bridge is gone; who needs to know will ask
             log.debug("%s", error)
 
     def _acknowledge(self, question: Question, address: IPv4Address) -> None:
@@ -397,6 +428,25 @@ class DhcpServer:
         return self._since_epoch + time.monotonic()
 
 
+def _grant_each(
+    snapshot: Snapshot, batch: Iterable[Granting], expires: float, refused: dict[str, str]
+) -> Change:
+    """One change for all of `batch`; `refused` gets those that cannot be, with the reason."""
+    put: list[Object] = []
+    delete: list[Object] = []
+    refused.clear()  # a registry may decide twice
+    for each in batch:
+        try:
+            change = leases.grant(snapshot, each.client, each.address, expires)
+        except Refused as error:
+            refused[each.client.key] = error.message
+            continue
+        snapshot = snapshot.apply(change)
+        put += change.put
+        delete += change.delete
+    return Change(put=tuple(put), delete=tuple(delete))
+
+
 def _has_ended(port: Port, new: Snapshot) -> bool:
     """Whether the life of a touched port has ended: it is gone, or its virtual machine is off."""
     now = new.ports.get(port.key)
@@ -429,6 +479,7 @@ class _Door:
             self._holder.close()
             raise
         self._mac = sockets.mac_of(self._socket)
+        self.prober = Prober(network)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._drain)
 
@@ -437,7 +488,8 @@ class _Door:
 
     def close(self) -> None:
         self._loop.remove_reader(self._socket)
-        self._socket.close()
+        sockets.close(self._socket)
+        self.prober.close()
         self._holder.close()
 
     def send(self, reply: Datagram) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import errno
 import os
@@ -35,7 +36,14 @@ _TO_SERVER = (
     (0x06, 0, 0, _FRAME_MAX),  # ret
     (0x06, 0, 0, 0),
 )
+_REPLIES = (
+    (0x28, 0, 0, 20),  # ldh  the operation (RFC 826)
+    (0x15, 0, 1, 2),  # jeq  reply
+    (0x06, 0, 0, _FRAME_MAX),
+    (0x06, 0, 0, 0),
+)
 _NOTHING = ((0x06, 0, 0, 0),)
+_Program = tuple[tuple[int, int, int, int], ...]
 
 
 def hear(bridge: str) -> socket.socket:
@@ -44,8 +52,14 @@ def hear(bridge: str) -> socket.socket:
 
 
 def hear_arp(bridge: str) -> socket.socket:
-    """A packet socket for ARP on `bridge`. Raises Failed."""
-    return _packet_socket(bridge, _ETH_P_ARP, None)
+    """A packet socket for ARP replies on `bridge`. Raises Failed."""
+    return _packet_socket(bridge, _ETH_P_ARP, _REPLIES)
+
+
+def close(sock: socket.socket) -> None:
+    """Close a packet socket in a thread: the kernel waits until no processor uses it any more
+    (synchronize_net in packet_release), which takes milliseconds."""
+    asyncio.get_running_loop().run_in_executor(None, sock.close)
 
 
 def hold_port(bridge: str, ifindex: int) -> socket.socket:
@@ -87,9 +101,7 @@ def mac_of(sock: socket.socket) -> str:
 _IS_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
 
 
-def _packet_socket(
-    bridge: str, protocol: int, program: tuple[tuple[int, int, int, int], ...] | None
-) -> socket.socket:
+def _packet_socket(bridge: str, protocol: int, program: _Program) -> socket.socket:
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     try:
         # Without a protocol it hears nothing until it is bound, with its filter in place.
@@ -97,8 +109,7 @@ def _packet_socket(
     except OSError as error:
         raise _explained(bridge, error) from error
     try:
-        if program is not None:
-            _attach(made, program)
+        _attach(made, program)
         made.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         with suppress(OSError):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
@@ -109,7 +120,7 @@ def _packet_socket(
     return made
 
 
-def _attach(sock: socket.socket, program: tuple[tuple[int, int, int, int], ...]) -> None:
+def _attach(sock: socket.socket, program: _Program) -> None:
     """Attach a classic BPF program (socket(7), SO_ATTACH_FILTER). Raises OSError."""
     code = b"".join(struct.pack("=HBBI", *each) for each in program)
     buffer = ctypes.create_string_buffer(code)
