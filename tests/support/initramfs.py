@@ -42,7 +42,7 @@ def initramfs(image: Path, modules: Path | None) -> bytes:
 
 
 def _files(modules: Path | None) -> Iterator[Entry]:
-    for script in GUEST.iterdir():
+    for script in (GUEST / "init", GUEST / "udhcpc"):
         yield script.name, stat.S_IFREG | 0o755, script.read_bytes(), (0, 0)
     paths = [modules / path for path in VIRTIO] if modules is not None else []
     for number, path in enumerate(each for each in paths if each.exists()):
