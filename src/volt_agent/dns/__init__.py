@@ -12,6 +12,7 @@ Who talks to whom, from the wire inwards::
     tcp        TCP: frames, limits, slow readers; always to the responder
     responder  one packet -> one reply: parse, decide, build, cache, or forward
     answers    which names are ours, and what a view is told about them (plain functions)
+    special    names for special use, which are never asked upstream
     view       which view an asking address has
     cache      tails by view and packet, indexed by owner name, so that a change drops them at once
     forward    questions that are not ours -> upstream servers; limits, failover, coalescing

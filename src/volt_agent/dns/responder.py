@@ -51,6 +51,7 @@ class Reach(Enum):
     """Where an answer comes from."""
 
     LOCAL = "local"
+    RESERVED = "reserved"
     FORWARDED = "forwarded"
     REFUSED = "refused"
 
@@ -173,8 +174,9 @@ class Responder:
         """Where the answer to a question comes from."""
         if qtype in REFUSED_TYPES:
             return Reach.REFUSED
-        if self.names.look_up(self.snapshot, self.views.subnets, sight, name, qtype) is not None:
-            return Reach.LOCAL
+        found = self.names.look_up(self.snapshot, self.views.subnets, sight, name, qtype)
+        if found is not None:
+            return Reach.RESERVED if found.kind == "reserved" else Reach.LOCAL
         return Reach.FORWARDED if self.may_forward(sight) else Reach.REFUSED
 
     def _read(self, packet: bytes) -> tuple[int, Query | None]:

@@ -78,6 +78,11 @@ class Subnets:
         at = bisect_right(self._first, first) - 1
         return self._networks[at] if at >= 0 and last <= self._last[at] else None
 
+    def reach_into(self, first: int, last: int) -> bool:
+        """Whether any subnet has an address from `first` to `last`."""
+        at = bisect_right(self._first, last) - 1
+        return at >= 0 and self._last[at] >= first
+
 
 def sight_of(snapshot: Snapshot, subnets: Subnets, network: Network, source: IPv4Address) -> Sight:
     """What `source` sees when it asks on `network`.
