@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -26,7 +25,7 @@ LIFETIME = 3.0
 
 
 class Waiter(NamedTuple):
-    """Somebody who waits until `until` (the loop's clock)."""
+    """Somebody who waits until `until` (monotonic)."""
 
     until: float
     client: str
@@ -36,31 +35,35 @@ class Waiter(NamedTuple):
 class Attempt:
     """The question as it was put to one server."""
 
-    __slots__ = ("asked_at", "exchange", "is_overdue", "is_race", "upstream")
+    __slots__ = ("asked_at", "exchange", "is_overdue", "upstream")
 
-    def __init__(self, upstream: Upstream, asked_at: float, is_race: bool) -> None:
+    def __init__(self, upstream: Upstream, asked_at: float) -> None:
         self.upstream = upstream
         self.asked_at = asked_at
         self.exchange: Exchange | None = None
-        self.is_race = is_race
         self.is_overdue = False
 
 
 class Flight:
-    """One question on its way. Times are on the loop's clock, in seconds."""
+    """One question on its way. Times are monotonic, in seconds."""
 
     def __init__(
-        self, question: Question, client: str, servers: Sequence[Upstream], now: float
+        self,
+        question: Question,
+        client: str,
+        servers: Sequence[Upstream],
+        at_once: int,
+        now: float,
     ) -> None:
         self.question = question
         self.client = client  # who started it
+        self.at_once = at_once  # servers that race for it
         self.began = now
         self.ends = now + LIFETIME
         self.servers = deque(servers)  # still to be asked
         self.next_at = now  # when the next of them is due
         self.attempts: list[Attempt] = []  # under way
         self.waiting: deque[Waiter] = deque()  # by `until`, as all have the same patience
-        self.timer: asyncio.TimerHandle | None = None
         self.last_word: Relayed | None = None  # a failure that a server reported
         self.is_second_round = False
         self.is_over = False
@@ -100,6 +103,17 @@ class Flight:
         self.next_at = at
         self.is_second_round = False
         self._pace = SPREAD / max(len(servers), 1)
+
+    def is_of_interest(self, attempt: Attempt) -> bool:
+        """Whether what a server says tells something although the flight is over: how much slower
+        it is than another, or that it is there."""
+        return attempt.is_overdue or self.at_once > 1
+
+    def take_all(self) -> list[Waiter]:
+        """Everybody who waits."""
+        found = list(self.waiting)
+        self.waiting.clear()
+        return found
 
     def take_due(self, now: float) -> list[Waiter]:
         """Those whose patience is at its end."""
