@@ -27,6 +27,7 @@ from . import __version__, logs, removal
 from .bus import Bus
 from .config import Config, ConfigError, differences, load
 from .control.api import Api, Probes
+from .control.dns_metrics import register_names
 from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
@@ -418,12 +419,13 @@ class Agent:
         return self._enforces is True
 
     def _concerns(self) -> list[str]:
-        """What keeps the firewall from doing as it is asked, in sentences."""
+        """What keeps firewall and names from doing as they are asked, in sentences."""
         found = [
             f"{each} drops volt's traffic; to heal: {'; '.join(each.commands)}"
             + (f" ({each.hint})" if each.hint else "")
             for each in self._coexistence.drops
         ]
+        found += self._names.loops
         return [*found, NOT_ENFORCED] if self._enforces is False else found
 
     async def _patrol(self) -> None:
@@ -531,7 +533,7 @@ class Agent:
         gauge("volt_forwards", "Port forwards", lambda: len(snapshot().forwards))
         gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
         gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
-        counter("volt_dns", "DNS events", self._names.counters.as_dict, "kind")
+        register_names(self._metrics, self._names)
         gauge("volt_leases", "Addresses given by DHCP", lambda: len(snapshot().leases))
         counter("volt_dhcp", "DHCP events", self._dhcp.counters.as_dict, "kind")
 
@@ -620,6 +622,7 @@ def dns_settings(config: Config) -> DnsSettings:
     return DnsSettings(
         upstreams=tuple((str(each.address), each.port) for each in section.upstream),
         search_domains=section.search_domains,
+        forward_isolated=section.forward_isolated,
     )
 
 
