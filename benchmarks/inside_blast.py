@@ -1,9 +1,10 @@
-"""Ask a name server as fast as it answers: `inside_blast SERVER SOURCE FILE SECONDS`.
+"""Ask a name server as fast as it answers: `inside_blast SERVER SOURCE FILE SECONDS [flood]`.
 
 FILE has a name per line; they are asked for in order, again and again, or just once for 0 seconds.
 All packets are made beforehand, and many go out and come in with one system call (sendmmsg(2),
 recvmmsg(2)), which costs a quarter of what any server spends on a question: so the server is what
-is measured. WINDOW questions are on their way at a time. Prints what came of it as JSON.
+is measured. WINDOW questions are on their way at a time; a flood waits for no answer at all. Prints
+what came of it as JSON.
 """
 
 from __future__ import annotations
@@ -115,15 +116,31 @@ def blast(sock: socket.socket, names: Sequence[str], seconds: float) -> dict[str
     }
 
 
+def flood(sock: socket.socket, names: Sequence[str], seconds: float) -> dict[str, Any]:
+    """Ask for `names` without regard for answers, until the time is over."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    queries, replies = forge(names), Packets([_REPLY] * BATCH, _REPLY)
+    into, starts = ctypes.c_void_p(replies.at(0)), range(0, len(names) - BATCH, BATCH)
+    began = time.monotonic()
+    sent = completed = 0
+    while time.monotonic() - began < seconds:
+        for start in starts:
+            out = ctypes.c_void_p(queries.at(start))
+            sent += max(libc.sendmmsg(sock.fileno(), out, BATCH, socket.MSG_DONTWAIT), 0)
+            got = libc.recvmmsg(sock.fileno(), into, BATCH, socket.MSG_DONTWAIT, None)
+            completed += max(got, 0)
+    return {"completed": completed, "sent": sent, "seconds": time.monotonic() - began}
+
+
 def main() -> None:
-    server, source, file, seconds = sys.argv[1:]
+    server, source, file, seconds, *how = sys.argv[1:]
     with open(file) as lines:
         names = lines.read().split()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
         sock.bind((source, 0))
         sock.connect((server, 53))
-        print(json.dumps(blast(sock, names, float(seconds))))
+        print(json.dumps((flood if how else blast)(sock, names, float(seconds))))
 
 
 if __name__ == "__main__":

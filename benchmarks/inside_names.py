@@ -64,26 +64,27 @@ def _workloads(names: int) -> Iterator[Object]:
 
 
 class Served:
-    """The name server and the snapshot it follows."""
+    """The name server, and the snapshots between which it goes to and fro."""
 
     def __init__(self, names: int, upstreams: tuple[tuple[str, int], ...]) -> None:
-        self._snapshot = world(names)
+        self._changes = [Change(put=workload(SWAPPED, place)) for place in PLACES]
+        base = world(names)
+        self._snapshots = [base.apply(change) for change in self._changes]
         self._server = NameServer(DnsSettings(upstreams=upstreams), ServiceManager())
-        self._server.start(self._snapshot)
+        self._server.start(self._snapshots[1])
         self._server.open(NETWORK, _LOOPBACK)
 
-    def move(self, place: IPv4Address) -> None:
-        change = Change(put=workload(SWAPPED, place))
-        before, self._snapshot = self._snapshot, self._snapshot.apply(change)
-        self._server.follow(before, self._snapshot, change)
-
     async def swap(self, rounds: int) -> list[tuple[float, float]]:
-        """Move the name to and fro; when each change began and was done (monotonic)."""
+        """Move a name to and fro; when the server was told of each change, and when it had done.
+
+        Monotonic. Making the next snapshot comes before: that is the registry's part.
+        """
         times = []
         for number in range(rounds):
             await asyncio.sleep(PAUSE)
+            to = number % 2
             began = time.monotonic()
-            self.move(PLACES[number % 2])
+            self._server.follow(self._snapshots[1 - to], self._snapshots[to], self._changes[to])
             times.append((began, time.monotonic()))
         return times
 

@@ -49,6 +49,7 @@ class UdpListener:
         self._askers = responder.views.askers(network.name)
         self._datagrams = Datagrams(DRAIN)
         self._rationing = Rationing()
+        self._rations = False  # in the next turn
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self.drain)
 
@@ -66,14 +67,17 @@ class UdpListener:
         return self._memory_info()[_DROPS]
 
     def drain(self) -> bool:
-        """Answer what is queued, at most DRAIN datagrams; returns whether there may be more."""
-        got = self._datagrams.receive(self.socket.fileno())
+        """Answer what is queued, as much as fits into a turn; returns whether there may be more."""
         now = self._clock()
-        self._answer(got, now)
-        if got < DRAIN:
+        if self._rations:
+            answered = self._ration()
+        else:
+            answered = self._datagrams.receive(self.socket.fileno())
+            self._answer(answered, now)
+        if answered < DRAIN:
+            self._rations = False
             return False
-        if self._rationing.is_due(self._memory_info()[_RMEM_ALLOC], got, now):
-            self._ration(now)
+        self._rations = self._rationing.is_due(self._memory_info()[_RMEM_ALLOC], answered, now)
         return True
 
     def _answer(self, got: int, now: float) -> None:
@@ -103,19 +107,19 @@ class UdpListener:
         if first < end:
             self._counters.unsent += self._datagrams.send(self.socket.fileno(), first, end)
 
-    def _ration(self, now: float) -> None:
-        """Read on, and answer no asker more than his ration."""
-        spent = Counter[bytes]()
+    def _ration(self) -> int:
+        """Answer what is queued, but no asker more than his ration; returns how many were read."""
+        descriptor, datagrams, spent = self.socket.fileno(), self._datagrams, Counter[bytes]()
         for _ in range(READ // DRAIN):
-            got = self._datagrams.receive(self.socket.fileno())
-            for i in range(got):
-                asker = bytes(self._datagrams.addresses[i])
-                spent[asker] += 1
-                if spent[asker] <= RATION:
+            got = datagrams.receive(descriptor)
+            for i, address in enumerate(map(bytes, datagrams.addresses[:got])):
+                spent[address] += 1
+                if spent[address] <= RATION:
                     self._respond(i)
             if got < DRAIN:
                 break
         self._counters.rationed += sum(max(count - RATION, 0) for count in spent.values())
+        return spent.total()
 
     def _memory_info(self) -> tuple[int, ...]:
         """What the kernel says about the socket's queue, in the order of SK_MEMINFO_*."""
