@@ -31,6 +31,7 @@ from .control.dns_metrics import register_names
 from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
+from .control.handlers.container import ContainerHandlers
 from .control.handlers.firewall import FirewallHandlers
 from .control.handlers.lease import LeaseHandlers
 from .control.handlers.names import NameHandlers
@@ -472,7 +473,10 @@ class Agent:
             ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
             **LeaseHandlers(self._dhcp).handlers(),
-            **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
+            **WorkloadHandlers(self._registry).handlers(),
+            **ContainerHandlers(
+                self._registry, self._reconciler, self._edge, self._firewall, ZONE
+            ).handlers(),
             **AgentHandlers(self._reload, self._reset_everything).handlers(),
         }
         api = Api(

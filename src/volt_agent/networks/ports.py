@@ -122,6 +122,8 @@ class Ports:
             instance = snapshot.instances.get(key.partition("/")[2])
             if connection is None or instance is None or instance.namespace is None:
                 continue
+            if self._has_other_port(key):
+                continue
             if connection.kind == "container" and self._is_unattached(connection):
                 name = f"eth{connection.slot}"
                 ops += plan_veth(connection, snapshot, self._edge.mirror, instance.namespace, name)
