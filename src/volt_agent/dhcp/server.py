@@ -29,7 +29,7 @@ from .frames import CLIENT_PORT, SERVER_PORT, Datagram
 from .leases import Decline, End, Exhausted, Grant, Inform, Offer, Outcome, Refuse, Silence
 from .limits import Limiter
 from .message import FROM_CLIENTS, REQUEST, Kind, Malformed, Message, parse
-from .pool import REST, Pool
+from .pool import DECLINED_REST, REST, Pool
 from .probe import Prober, may_be_used
 from .reply import answer, datagram, refusal
 from .settings import DhcpSettings
@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 DRAIN = 16
 # What waits for the kernel or the store at a time; what comes meanwhile will be asked again.
 UNDER_WAY_MAX = 128
+# Seconds: a client may be quicker than the notice of its port. How long it is waited for, and how
+# often looked; a client that is not answered asks again after four seconds (RFC 2131, section 4.1).
+PORT_WAIT, PORT_LOOK = 0.5, 0.02
 # Seconds between looks for leases that have run out.
 SWEEP = 5.0
 _ALL = IPv4Address("255.255.255.255")
@@ -184,6 +187,10 @@ class DhcpServer:
         except VoltError:  # the bridge is gone
             return
         port = self._places.with_index(index)
+        end = self._now() + PORT_WAIT
+        while port is None and index and self._now() < end:
+            await asyncio.sleep(PORT_LOOK)
+            port = self._places.with_index(index)
         client = None
         if port is not None:
             client = client_at(self._registry.snapshot, network, port, message.mac)
@@ -251,7 +258,7 @@ class DhcpServer:
             return
         log.warning("%s on %s is used by %s already", address, client.network.name, user)
         self._pool.withdraw(client.key)
-        self._pool.decline(client, address, self._now())
+        self._pool.rest(address, self._now() + DECLINED_REST)
 
     def _grant(self, question: Question, address: IPv4Address) -> None:
         client = question.client
