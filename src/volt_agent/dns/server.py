@@ -131,6 +131,11 @@ class NameServer:
         """A sentence for each upstream server that turned out to be volt itself."""
         return self._forwarder.loops
 
+    @property
+    def overflows(self) -> int:
+        """Datagrams that the kernel dropped because the queue of their network was full."""
+        return sum(door.overflows for door in self._open.values())
+
     def flush(self) -> int:
         """Empty the caches; returns how many entries they had."""
         return self._responder.flush()
@@ -205,6 +210,10 @@ class _Door:
     @property
     def gateway(self) -> IPv4Address:
         return IPv4Address(self._address[0])
+
+    @property
+    def overflows(self) -> int:
+        return self._udp.overflows
 
     def move(self, address: tuple[str, int], ifindex: int) -> bool:
         """Be on the device `ifindex` from now on; False where that takes new sockets."""
