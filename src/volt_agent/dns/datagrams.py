@@ -14,8 +14,10 @@ import ctypes
 import socket
 from array import array
 
+from .wire import UDP_MAX
+
 # Of each datagram: what is longer is cut when it comes in. Nothing longer is sent.
-ROOM = 1232
+ROOM = UDP_MAX
 _ADDRESS = 16  # struct sockaddr_in: family, port, address, padding (linux/in.h)
 _DONT_WAIT = socket.MSG_DONTWAIT
 

@@ -110,12 +110,14 @@ class UdpListener:
     def _ration(self) -> int:
         """Answer what is queued, but no asker more than his ration; returns how many were read."""
         descriptor, datagrams, spent = self.socket.fileno(), self._datagrams, Counter[bytes]()
-        for _ in range(READ // DRAIN):
+        answered = 0
+        while spent.total() < READ and answered < DRAIN:
             got = datagrams.receive(descriptor)
             for i, address in enumerate(map(bytes, datagrams.addresses[:got])):
                 spent[address] += 1
                 if spent[address] <= RATION:
                     self._respond(i)
+                    answered += 1
             if got < DRAIN:
                 break
         self._counters.rationed += sum(max(count - RATION, 0) for count in spent.values())
