@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from fcntl import ioctl
 from ipaddress import IPv4Address
@@ -121,7 +122,7 @@ class Client:
     def send(
         self,
         kind: Kind,
-        options: dict[int, bytes] | None = None,
+        options: Mapping[int, bytes] | None = None,
         *,
         source: IPv4Address = NOBODY,
         target: IPv4Address = ALL,
@@ -163,7 +164,7 @@ class Client:
         wait_until(look, "the refusal that comes last", 3)
         return xid not in seen
 
-    def lease(self, options: dict[int, bytes] | None = None, **how: Any) -> Message:
+    def lease(self, options: Mapping[int, bytes] | None = None, **how: Any) -> Message:
         """DISCOVER, OFFER, REQUEST: the ACK."""
         offer = self.ask(Kind.DISCOVER, options, **how)
         assert offer.kind == Kind.OFFER
@@ -178,7 +179,7 @@ class Client:
         raise TimeoutError(f"no lease for {self.mac}")
 
     def select(
-        self, offer: Message, options: dict[int, bytes] | None = None, **how: Any
+        self, offer: Message, options: Mapping[int, bytes] | None = None, **how: Any
     ) -> Message:
         """The reply to a REQUEST for what was offered."""
         assert offer.server is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import time
+from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address
 
@@ -48,6 +50,19 @@ def test_a_connected_machine_gets_its_own_address(lan: Host) -> None:
         assert str(offer.yiaddr) == "10.30.0.77"
         assert client.select(offer).kind == Kind.ACK
         assert leases(lan)["static"] == "10.30.0.77"
+
+
+def test_leases_are_listed(lan: Host, machine: Client) -> None:
+    """With the keys that users script against."""
+    address = machine.lease().yiaddr
+    row = next(each for each in lan.volt_json("net", "lease", "list") if each["ip"] == str(address))
+    assert {"ip", "mac", "name", "network", "expires"} <= row.keys()
+    assert (row["mac"], row["network"]) == (machine.mac, "backend")
+    left = datetime.fromisoformat(row["expires"]).timestamp() - time.time()
+    assert 60 < left <= 121
+    head, *rows = lan.volt("net", "lease", "list").stdout.splitlines()
+    assert head.split() == ["IP", "MAC", "NAME", "NETWORK", "EXPIRES"]
+    assert any(line.split()[:2] == [str(address), machine.mac] for line in rows)
 
 
 def test_an_acknowledgement_has_what_a_client_needs(machine: Client) -> None:
@@ -180,7 +195,10 @@ def test_nobody_ends_the_lease_of_another(lan: Host, guest: Guest, machine: Clie
     with guest.client() as liar:
         liar.lease()
         before = leases(lan)
-        options = {Option.REQUESTED_ADDRESS: address.packed, Option.SERVER_ID: GATEWAY.packed}
+        options: dict[int, bytes] = {
+            Option.REQUESTED_ADDRESS: address.packed,
+            Option.SERVER_ID: GATEWAY.packed,
+        }
         liar.send(Kind.DECLINE, options, mac=machine.mac)
         liar.send(Kind.RELEASE, source=address, ciaddr=address, mac=machine.mac)
         assert liar.is_ignored(Kind.RELEASE, ciaddr=address)
