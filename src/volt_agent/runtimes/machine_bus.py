@@ -80,7 +80,7 @@ class MachineBus:
         try:
             await made._listen()
         except BaseException:
-            made.close()
+            await made.close()
             raise
         return made
 
@@ -89,8 +89,10 @@ class MachineBus:
         for rule in _RULES:
             await self._call(_DBUS, "/org/freedesktop/DBus", _DBUS, "AddMatch", "s", rule)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """End the connection, and wait a moment until its socket is closed."""
         self._bus.disconnect()
+        await asyncio.wait({self._end}, timeout=1)
 
     # ---- questions ------------------------------------------------------------------------------
 

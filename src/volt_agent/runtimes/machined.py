@@ -41,7 +41,7 @@ class Machined:
         self._edge, self._connect, self._proc = edge, connect, proc
         self._lives = Lives(bus)  # by machine name
         self._bus: MachineBus | None = None
-        self._hints: set[str] = set()
+        self._hints: dict[str, None] = {}  # names to look at, in the order in which they came
         self._look_at_all = False
         self._hinted = asyncio.Event()
         self._said: str | None = None
@@ -58,7 +58,7 @@ class Machined:
         try:
             await self._open()
         except NoMachinesError as error:
-            self._lost(error)
+            await self._lost(error)
 
     async def run(self) -> None:
         """Watch; connect again whenever the connection is lost. Work until cancelled."""
@@ -74,11 +74,11 @@ class Machined:
                 delay = RETRY_FIRST
                 await self._act_on_hints()
             except NoMachinesError as error:
-                self._lost(error)
+                await self._lost(error)
 
     async def close(self) -> None:
         if self._bus is not None:
-            self._bus.close()
+            await self._bus.close()
 
     def _is_elsewhere(self) -> bool:
         own, first = identity(OWN_NETWORK), identity(FIRST_NETWORK)
@@ -91,10 +91,10 @@ class Machined:
         await self._scan()
         self._say("machines of systemd-machined are seen")
 
-    def _lost(self, error: NoMachinesError) -> None:
+    async def _lost(self, error: NoMachinesError) -> None:
         """The machines run on, as far as anybody knows: nothing is reported about them."""
         if self._bus is not None:
-            self._bus.close()
+            await self._bus.close()
             self._bus = None
         self._say(f"machines of systemd-machined are not seen: {error}")
 
@@ -107,7 +107,7 @@ class Machined:
         if name is None or len(self._hints) >= HINTS_MAX:
             self._look_at_all = True
         else:
-            self._hints.add(name)
+            self._hints[name] = None
         self._hinted.set()
 
     async def _act_on_hints(self) -> None:
@@ -118,7 +118,9 @@ class Machined:
             if self._look_at_all:
                 await self._scan()
             while self._hints:
-                await self._look_at(self._hints.pop())
+                name = next(iter(self._hints))
+                del self._hints[name]
+                await self._look_at(name)
 
     # ---- machines -------------------------------------------------------------------------------
 
