@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from dnslib import QTYPE, RR, A, DNSRecord
+
+from volt_agent.dns.forward import Forwarder
+
+from .world import run as run_to_its_end
 
 # What a server makes of a query: the packets that it sends back, in order.
 Behaviour = Callable[[bytes], Iterable[bytes]]
@@ -39,6 +44,27 @@ def honest(query: bytes) -> Iterable[bytes]:
 
 def silent(_query: bytes) -> Iterable[bytes]:
     return []
+
+
+_FORWARDERS: list[Forwarder] = []
+
+
+def finish_later(forwarder: Forwarder) -> None:
+    """Have `run` close what a forwarder of the test leaves open."""
+    _FORWARDERS.append(forwarder)
+
+
+def run(work: Coroutine[Any, Any, None], limit: float = 20.0) -> None:
+    """Run a test to its end, and finish its forwarders."""
+
+    async def tidily() -> None:
+        try:
+            await work
+        finally:
+            while _FORWARDERS:
+                await _FORWARDERS.pop().finish(0)
+
+    run_to_its_end(tidily(), limit)
 
 
 class Origin:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from ipaddress import IPv4Address
-from typing import Any
 
 import pytest
 from dnslib import DNSRecord
@@ -21,31 +20,24 @@ from volt_agent.dns.upstream import STRAYS_MAX
 from volt_agent.dns.view import Subnets
 from volt_agent.dns.wire import Rcode
 
-from .origin import Behaviour, answer, dead_port, failure, origin, silent, truncated
+from .origin import (
+    Behaviour,
+    answer,
+    dead_port,
+    failure,
+    finish_later,
+    origin,
+    run,
+    silent,
+    truncated,
+)
 from .world import BACKEND, until
-from .world import run as run_to_its_end
 
 CLIENT = "10.30.0.5"
 
 
 def question(name: str = "www.example.com") -> Question:
     return Question(wire.name_from_text(name), 1, False, False)
-
-
-_ASKERS: list[Asker] = []
-
-
-def run(work: Coroutine[Any, Any, None], limit: float = 20.0) -> None:
-    """Run a test, and close what its askers left open."""
-
-    async def tidily() -> None:
-        try:
-            await work
-        finally:
-            while _ASKERS:
-                await _ASKERS.pop().forwarder.finish(0)
-
-    run_to_its_end(tidily(), limit)
 
 
 class Asker:
@@ -57,7 +49,7 @@ class Asker:
         settings = DnsSettings(upstreams=upstreams, give_up_after=patience)
         self.forwarder = Forwarder(settings, self.counters, lambda: time.monotonic() + self.later)
         self.outcomes: list[Outcome] = []
-        _ASKERS.append(self)
+        finish_later(self.forwarder)
 
     @property
     def delivered(self) -> list[Relayed | None]:
