@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import socket
-from array import array
 
 from .wire import UDP_MAX
 
@@ -74,9 +73,9 @@ class Datagrams:
         self._messages = (_Message * count)()
         self._describe(_address_of(self._octets), _address_of(self._sources))
         self._at = ctypes.addressof(self._messages)
-        self._full = array("Q", [ROOM] * count)
+        self._full = memoryview((ctypes.c_size_t * count)(*[ROOM] * count)).cast("B").cast("L")
         self.lengths = memoryview(self._messages).cast("B").cast("I")[_LENGTH::_MESSAGE]
-        self.sizes = memoryview(self._pieces).cast("B").cast("Q")[1::2]
+        self.sizes = memoryview(self._pieces).cast("B").cast("L")[1::2]
         starts = range(0, count * _ADDRESS, _ADDRESS)
         self.addresses = [self._sources[each + 4 : each + 8] for each in starts]
         self.bodies = [
@@ -96,7 +95,7 @@ class Datagrams:
 
         An error that the kernel reports on the socket, about another datagram, counts as none.
         """
-        self.sizes[:] = memoryview(self._full)
+        self.sizes[:] = self._full
         return max(int(_receive(descriptor, self._at, self._count, _DONT_WAIT, None)), 0)
 
     def packet(self, i: int) -> bytes:
