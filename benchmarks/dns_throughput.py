@@ -27,7 +27,7 @@ GROWTH = 1.15
 OUTSIDE = "outside.example"
 UPSTREAM, UPSTREAM_PORT = "127.0.3.1", 5300
 CACHED_NAMES = 1_000
-COLD_NAMES = 20_000
+COLD_NAMES = 5_000
 SECONDS = 1.0  # of each turn
 SOURCE = str(inside_names.ASKER)
 
@@ -40,35 +40,31 @@ def main() -> None:
     sizes, rounds = ((100, 10_000), 3) if quick else ((100, 10_000, 100_000), 7)
     figures = Figures("DNS: CPU per query (us), one core")
     with Host() as host:
-        host.run("ip", "address", "add", f"{inside_names.NETWORK.gateway}/32", "dev", "lo")
-        host.run("ip", "address", "add", f"{SOURCE}/32", "dev", "lo")
-        local = {size: of_local_names(host, size, rounds) for size in sizes}
+        for address in (inside_names.NETWORK.gateway, SOURCE):
+            host.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        local = {size: of_local_names(figures, host, size, rounds) for size in sizes}
         with upstream(host):
-            cached = of_cached_names(host, rounds)
-            cold = of_cold_names(host, 2 if quick else 5)
-    for size, results in local.items():
-        show(figures, f"{size} local names", results)
-    show(figures, f"{CACHED_NAMES} cached names", cached)
-    show(figures, "cold names", cold)
+            cached = of_cached_names(figures, host, rounds)
+            cold = of_cold_names(figures, host, 2 if quick else 5)
     for what, results, most in (
         ("10,000 local names", local[10_000], LOCAL),
         ("cached names", cached, CACHED),
         ("cold names", cold, COLD),
     ):
-        figures.limit(
-            f"{what}: volt / dnsmasq", cpu(results["volt"]) / cpu(results["dnsmasq"]), most
-        )
+        ratio = cpu(results["volt"]) / cpu(results["dnsmasq"])
+        figures.limit(f"{what}: volt / dnsmasq", ratio, most)
     few, many = (cpu(local[size]["volt"]) for size in (sizes[0], sizes[-1]))
     figures.limit(f"{sizes[-1]} local names / {sizes[0]}", many / few, GROWTH)
     figures.finish()
 
 
-def show(figures: Figures, what: str, results: dict[str, list[Load]]) -> None:
+def show(figures: Figures, what: str, results: dict[str, list[Load]]) -> dict[str, list[Load]]:
     for who, loads in results.items():
         figures.samples(f"{what}: {who}", [each.cpu_us for each in loads], "us")
         figures.value("  queries per second", statistics.median(e.qps for e in loads), "1/s")
         amiss = sum(each.lost + each.failed for each in loads)
         figures.value("  lost, or not NOERROR", amiss, "")
+    return results
 
 
 def cpu(loads: Iterable[Load]) -> float:
@@ -78,22 +74,23 @@ def cpu(loads: Iterable[Load]) -> float:
 # ---- what is asked ------------------------------------------------------------------------------
 
 
-def of_local_names(host: Host, size: int, rounds: int) -> dict[str, list[Load]]:
+def of_local_names(figures: Figures, host: Host, size: int, rounds: int) -> dict[str, list[Load]]:
     """All names in random order, again and again; each was asked for once before."""
     names = [inside_names.name_of(number) for number in range(size)]
     random.Random(size).shuffle(names)
     file = questions(host, "local", names)
     with contenders(host, size) as servers:
-        return _in_turn(host, servers, file, rounds)
+        return show(figures, f"{size} local names", _in_turn(host, servers, file, rounds))
 
 
-def of_cached_names(host: Host, rounds: int) -> dict[str, list[Load]]:
+def of_cached_names(figures: Figures, host: Host, rounds: int) -> dict[str, list[Load]]:
     file = questions(host, "cached", (f"c{i}.{OUTSIDE}" for i in range(CACHED_NAMES)))
     with contenders(host, 1) as servers:
-        return _in_turn(host, servers, file, rounds)
+        results = _in_turn(host, servers, file, rounds)
+    return show(figures, f"{CACHED_NAMES} cached names", results)
 
 
-def of_cold_names(host: Host, rounds: int) -> dict[str, list[Load]]:
+def of_cold_names(figures: Figures, host: Host, rounds: int) -> dict[str, list[Load]]:
     """Names that nobody has asked for before: each goes to the upstream server."""
     results: dict[str, list[Load]] = {}
     with contenders(host, 1) as servers:
@@ -103,7 +100,7 @@ def of_cold_names(host: Host, rounds: int) -> dict[str, list[Load]]:
                 file = questions(host, "cold", fresh)
                 done = load(host, process, address, SOURCE, file, 0)
                 results.setdefault(who, []).append(done)
-    return results
+    return show(figures, "cold names", results)
 
 
 def _in_turn(
