@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 # Questions on their way at a time; each has a socket or two. dnsmasq has 150, unbound 1,024 per
 # thread.
 FLIGHTS_MAX = 512
@@ -19,19 +17,21 @@ class Admission:
     """Counts flights (by who started them) and those who wait, by client."""
 
     def __init__(self) -> None:
-        self.flights: Counter[str] = Counter()
-        self.waiting: Counter[str] = Counter()
+        self.flights: dict[str, int] = {}
+        self.waiting: dict[str, int] = {}
         self.flights_in_all = self.waiting_in_all = 0
 
     def __repr__(self) -> str:
         return f"<Admission [{self.flights_in_all} flights, {self.waiting_in_all} waiting]>"
 
     def may_wait(self, client: str) -> bool:
-        return self.waiting_in_all < WAITING_MAX and self.waiting[client] < WAITING_PER_CLIENT
+        return (
+            self.waiting_in_all < WAITING_MAX and self.waiting.get(client, 0) < WAITING_PER_CLIENT
+        )
 
     def may_start(self, client: str) -> bool:
         """Whether `client` is below its own limit; whether there is room is another question."""
-        return self.flights[client] < FLIGHTS_PER_CLIENT
+        return self.flights.get(client, 0) < FLIGHTS_PER_CLIENT
 
     @property
     def is_full(self) -> bool:
@@ -40,10 +40,10 @@ class Admission:
     def who_yields_to(self, client: str) -> str | None:
         """When there is no room: the client with most flights, if it has more than `client`."""
         heaviest, count = max(self.flights.items(), key=lambda each: each[1])
-        return heaviest if count > self.flights[client] + 1 else None
+        return heaviest if count > self.flights.get(client, 0) + 1 else None
 
     def start(self, client: str) -> None:
-        self.flights[client] += 1
+        self.flights[client] = self.flights.get(client, 0) + 1
         self.flights_in_all += 1
 
     def end(self, client: str) -> None:
@@ -51,7 +51,7 @@ class Admission:
         _take(self.flights, client)
 
     def join(self, client: str) -> None:
-        self.waiting[client] += 1
+        self.waiting[client] = self.waiting.get(client, 0) + 1
         self.waiting_in_all += 1
 
     def leave(self, client: str) -> None:
@@ -59,7 +59,9 @@ class Admission:
         _take(self.waiting, client)
 
 
-def _take(counter: Counter[str], client: str) -> None:
-    counter[client] -= 1
-    if not counter[client]:
-        del counter[client]
+def _take(counts: dict[str, int], client: str) -> None:
+    left = counts[client] - 1
+    if left:
+        counts[client] = left
+    else:
+        del counts[client]

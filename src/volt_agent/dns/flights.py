@@ -31,7 +31,7 @@ EXCHANGES_MAX = 640
 _OUR_OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # How often it is looked whether something is due (seconds). A timer of the loop for each flight
 # costs a tenth of all that a question costs.
-TICK = 0.02
+TICK = 0.05
 # How many flights are seen to in one turn of the loop, each with a question to send, perhaps.
 _PER_TICK = 32
 

@@ -129,6 +129,8 @@ class Roster:
 
     def order(self, now: float) -> tuple[list[Upstream], int]:
         """Whom to ask, in which order, and how many of them at once (one, or two that race)."""
+        if len(self._healths) == 1:
+            return list(self._healths), 1
         ordered = sorted(self._healths.values(), key=lambda each: each.preference)
         due = next((each for each in ordered[1:] if each.may_race(now)), None)
         if due is None:

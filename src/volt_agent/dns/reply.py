@@ -154,6 +154,9 @@ class Tail:
 
     def now(self, now: float) -> bytes:
         """The same, even of a reply that may not be cached."""
+        return self.at(now) or self._made(now)
+
+    def _made(self, now: float) -> bytes:
         return self._head + self._relayed.body_at(now) + self._opt
 
     def _renew(self, now: float) -> None:
@@ -161,7 +164,7 @@ class Tail:
         if not relayed.is_alive(now):
             self._octets = None
             return
-        self._octets = self.now(now)
+        self._octets = self._made(now)
         # Lives are whole seconds, so the next change of a TTL comes no later than the end.
         self._until = relayed.arrived + int(now - relayed.arrived) + 1
 

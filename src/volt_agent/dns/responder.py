@@ -249,10 +249,10 @@ class Responder:
     ) -> None:
         now = self._clock()
         kept = outcome.tail_for(query)
+        may_keep = isinstance(kept, Tail) and kept.at(now) is not None
         tail = kept.now(now) if isinstance(kept, Tail) else kept
         if not stream:
-            fits = len(tail) + 2 <= query.room
-            if fits and isinstance(kept, Tail) and kept.at(now) is not None:
+            if may_keep and len(tail) + 2 <= query.room:
                 self._keep("relayed", view, query, kept)
             tail = wire.truncated(query, tail, query.room)
         send(query.packet[:2] + tail)

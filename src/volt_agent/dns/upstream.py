@@ -26,6 +26,7 @@ from .wire import HEADER, Malformed
 STRAYS_MAX = 8
 # Sockets that are served for one wake-up of the loop.
 _EVENTS = 16
+_DATAGRAMS = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 # What a server may send over UDP although we announce less.
 _DATAGRAM_MAX = 4096
 
@@ -60,7 +61,7 @@ class Ears:
         self._epoll: select.epoll | None = None
         self._listening: dict[int, Callable[[], None]] = {}
 
-    def listen(self, sock: socket.socket, on_readable: Callable[[], None]) -> None:
+    def listen(self, sock: socket.SocketType, on_readable: Callable[[], None]) -> None:
         """Call `on_readable` while there is something to read, or an error to be told."""
         if self._epoll is None:
             self._epoll = select.epoll()
@@ -68,7 +69,7 @@ class Ears:
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         self._listening[sock.fileno()] = on_readable
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: socket.SocketType) -> None:
         """Close `sock`, which takes it out of the set as well (epoll(7))."""
         self._listening.pop(sock.fileno(), None)
         sock.close()
@@ -194,10 +195,14 @@ async def ask_over_tcp(upstream: Upstream, packet: bytes) -> bytes:
         writer.close()
 
 
-def _connected(upstream: Upstream) -> socket.socket:
-    """A UDP socket that hears `upstream` only. The kernel binds it to a random port."""
+def _connected(upstream: Upstream) -> socket.SocketType:
+    """A UDP socket that hears `upstream` only. The kernel binds it to a random port.
+
+    It is of the type below socket.socket, which does the same for less: one is made for each
+    question.
+    """
     family = socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made = socket.SocketType(family, _DATAGRAMS)
     try:
         made.connect(upstream)
     except OSError:

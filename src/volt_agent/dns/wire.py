@@ -303,5 +303,8 @@ def question_of(name: bytes, qtype: int) -> bytes:
 
 def query_packet(ident: bytes, question: bytes, flags: int, dnssec_ok: bool) -> bytes:
     """A query of our own: recursion desired, an OPT record without options (so no ECS)."""
-    opt = opt_record(Edns(UDP_MAX, 0, dnssec_ok, False))
-    return b"".join((ident, _COUNTS.pack(RD | flags, 1, 0, 0, 1), question, opt))
+    counts = _COUNTS.pack(RD | flags, 1, 0, 0, 1)
+    return b"".join((ident, counts, question, _OUR_OPT[dnssec_ok]))
+
+
+_OUR_OPT = tuple(opt_record(Edns(UDP_MAX, 0, dnssec_ok, False)) for dnssec_ok in (False, True))
