@@ -272,9 +272,12 @@ def test_a_bound_port_has_one_client() -> None:
 def test_a_relay_is_a_workload_without_port_security() -> None:
     """Of this network, at the address that it says."""
     lifted = with_put(replace(DB_CONNECTION, port_security=False))
-    assert relayed_client(SNAPSHOT, NETWORK, ip(5), mac(9)) is None
-    assert relayed_client(lifted, NETWORK, ip(6), mac(9)) is None
-    found = relayed_client(lifted, NETWORK, ip(5), mac(9))
+    assert relayed_client(SNAPSHOT, NETWORK, DB, ip(5), mac(9)) is None
+    for relay in (ip(1), ip(99)):
+        assert relayed_client(lifted, NETWORK, DB, relay, mac(9)) is None
+    with_neighbour = lifted.apply(grant(lifted, NEW, ip(6), 1.0))
+    assert relayed_client(with_neighbour, NETWORK, DB, ip(6), mac(9)) is None
+    found = relayed_client(lifted, NETWORK, DB, ip(5), mac(9))
     assert found is not None
     assert found.behind == "db"
 

@@ -42,16 +42,16 @@ def client_at(snapshot: Snapshot, network: Network, port: Port, mac: str) -> Cli
 
 
 def relayed_client(
-    snapshot: Snapshot, network: Network, relay: IPv4Address, mac: str
+    snapshot: Snapshot, network: Network, port: Port, relay: IPv4Address, mac: str
 ) -> Client | None:
-    """Who speaks through the relay agent at `relay` (RFC 1542, section 4).
+    """Who speaks through the relay agent at `relay`, behind `port` (RFC 1542, section 4).
 
     A relay is a workload of the network itself, with port security off: it passes on what others
     say, and addresses of another subnet would be of no use behind it.
     """
     owner = snapshot.owners.get(relay)
-    port = snapshot.ports.get(owner.key) if owner is not None else None
-    if port is None or port.network != network.name or port.address != relay:
+    is_own = relay in network.subnet and (owner is None or owner.key == port.key)
+    if port.network != network.name or not is_own or relay == network.gateway:
         return None
     return None if is_secured(snapshot, port) else _behind(network, port, mac)
 

@@ -169,21 +169,22 @@ class DhcpServer:
             self.counters.malformed += 1
             return
         self.counters.received[message.kind] += 1
-        snapshot = self._registry.snapshot
-        if message.is_relayed:
-            client = relayed_client(snapshot, network, message.giaddr, message.mac)
-            self._identified(message, asked, client)
-        elif asked.source_mac != message.mac or asked.source_port != CLIENT_PORT:
+        if not message.is_relayed and (
+            asked.source_mac != message.mac or asked.source_port != CLIENT_PORT
+        ):
             self.counters.foreign += 1
-        elif (port := self._places.with_mac(network.name, message.mac)) is not None:
-            self._identified(message, asked, client_at(snapshot, network, port, message.mac))
+            return
+        port = self._places.with_mac(network.name, asked.source_mac)
+        if port is not None:
+            self._identified(network, message, asked, port)
         else:
-            self._spawn(f"mac {message.mac}", self._identify(network, message, asked))
+            key = f"mac {asked.source_mac} {message.mac}"
+            self._spawn(key, self._identify(network, message, asked))
 
     async def _identify(self, network: Network, message: Message, asked: Datagram) -> None:
         """Ask the bridge where it has learned a MAC that no port is known by."""
         try:
-            index = await self._edge.port_behind(network.bridge, message.mac)
+            index = await self._edge.port_behind(network.bridge, asked.source_mac)
         except VoltError:  # the bridge is gone
             return
         port = self._places.with_index(index)
@@ -191,16 +192,20 @@ class DhcpServer:
         while port is None and index and self._now() < end:
             await asyncio.sleep(PORT_LOOK)
             port = self._places.with_index(index)
-        client = None
-        if port is not None:
-            client = client_at(self._registry.snapshot, network, port, message.mac)
-        self._identified(message, asked, client)
+        self._identified(network, message, asked, port)
 
-    def _identified(self, message: Message, asked: Datagram, client: Client | None) -> None:
+    def _identified(
+        self, network: Network, message: Message, asked: Datagram, port: Port | None
+    ) -> None:
+        snapshot, now = self._registry.snapshot, self._now()
+        client = None
+        if port is not None and message.is_relayed:
+            client = relayed_client(snapshot, network, port, message.giaddr, message.mac)
+        elif port is not None:
+            client = client_at(snapshot, network, port, message.mac)
         if client is None:
             self.counters.foreign += 1
             return
-        snapshot, now = self._registry.snapshot, self._now()
         is_for_many = not is_secured(snapshot, client.port)
         if not self._limiter.allows(client.port.key, is_for_many, now):
             self.counters.limited += 1

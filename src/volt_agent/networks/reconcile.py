@@ -97,7 +97,7 @@ class Reconciler:
                 self._mark(Rank.NETWORK, bridges[name])
             if name in self.ports.by_interface:
                 self._mark(Rank.PORT, self.ports.by_interface[name])
-            elif name in mirror.links:
+            if name in mirror.links:  # perhaps another one under the same name
                 self._mark_link(mirror.links[name], snapshot)
 
     def _mark_link(self, link: Link, snapshot: Snapshot) -> None:
