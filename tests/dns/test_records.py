@@ -210,10 +210,7 @@ def test_long_replies_are_read_in_time() -> None:
     """The most records that are accepted, each alias of the next, in the worst order."""
     count = 800
     names = ["www.example.com", *(f"n{n}.x" for n in range(count))]
-    chain = [
-        RR(owner, QTYPE.CNAME, rdata=CNAME(target))
-        for owner, target in pairwise(names)
-    ]
+    chain = [RR(owner, QTYPE.CNAME, rdata=CNAME(target)) for owner, target in pairwise(names)]
     assert len(told(reply(chain[::-1])).rr) == count
     with pytest.raises(Malformed):
         told(reply([ANSWER] * (records.RECORDS_MAX + 1)))

@@ -18,7 +18,7 @@ Deliver = Callable[[Outcome], None]
 SPREAD = 1.0
 # The same server is asked again after this long at the earliest: recursive servers take up to a
 # second for a name they do not know yet, and asking again does not make them faster.
-ASK_AGAIN_AFTER = 1.1
+ASK_AGAIN_AFTER = 1.05
 # How long an answer may take to be remembered, although those who waited have been told that there
 # is none: they will ask again.
 LIFETIME = 3.0

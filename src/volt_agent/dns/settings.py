@@ -21,4 +21,4 @@ class DnsSettings(Struct, frozen=True):
     zone: str = ZONE
     port: int = 53
     forward_isolated: bool = False
-    give_up_after: float = 1.4
+    give_up_after: float = 1.3
