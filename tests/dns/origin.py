@@ -77,6 +77,7 @@ class Origin:
         self.over_tcp: list[bytes] = []
         self.sources: list[int] = []
         self.address = ("127.0.0.1", 0)
+        self.socket: socket.socket | None = None  # over UDP
         self.held = asyncio.Event()  # set: replies go out
         self.held.set()
         self.delay = 0.0  # seconds before a reply over UDP
@@ -123,7 +124,7 @@ async def origin(udp: Behaviour = honest, tcp: Behaviour = honest) -> AsyncItera
     made = Origin(udp, tcp)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.bind(("127.0.0.1", 0))
-        made.address = sock.getsockname()
+        made.address, made.socket = sock.getsockname(), sock
         server = await asyncio.start_server(made.serve_tcp, *made.address)
         task = asyncio.create_task(made.serve_udp(sock))
         try:
