@@ -29,11 +29,11 @@ test-long: set-up-test  ## the tests that take minutes
 	$(PYTEST) -m long $(ARGS)
 
 test-host: set-up-test  ## the tests on booted systemd hosts and virtual machines
-	@if ls tests/host/test_*.py >/dev/null 2>&1; then $(PYTEST) -m host $(ARGS); \
-	else echo "test-host: there are no such tests yet, so none was run."; fi
+	@scripts/set-up host
+	$(PYTEST) -m host $(ARGS)
 
 bench: set-up-test peers  ## every figure of the README, each beside its peer
-	@for file in benchmarks/[a-z]*.py; do \
+	@for file in $$(grep -l 'options(__doc__)' benchmarks/*.py); do \
 	    echo "== $$file"; $(RUN) -m benchmarks.$$(basename $$file .py) $(ARGS) || failed=1; \
 	done; exit $${failed:-0}
 
@@ -46,7 +46,7 @@ format: set-up  ## let ruff format everything
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
-clean:  ## remove .venv, the unpacked peers and every cache
+clean:  ## remove .venv, what was unpacked or built, and every cache
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -9,8 +9,10 @@ the peer hold from machine to machine; absolute times do not.
 `event_to_effect`  workload start and stop until everything has taken effect
 `restart`          how long names are not answered while the agent restarts
 `cli_start`        what `volt net list` costs beside `python3 -c pass`
+`dns_throughput`   names: CPU per query beside dnsmasq and unbound
+`dns_update`       names: from a change to the right answer, idle, loaded and flooded
 `burst`            the lag of the agent's loop while thousands of links come and go
 `memory`           the agent with 1,000 workloads, and after 10,000 changes
 
-`figures`, `inside_*` and `bare_attach` are their tools.
+`figures`, `peers`, `dns_load`, `inside_*` and `bare_attach` are their tools.
 """

@@ -27,6 +27,11 @@ def find(name: str) -> str:
     return found
 
 
+def libraries() -> str:
+    """Where the unpacked programs find their libraries (LD_LIBRARY_PATH)."""
+    return ":".join(str(path) for path in UNPACKED.glob("usr/lib/*"))
+
+
 class Dnsmasq:
     """dnsmasq on 127.0.0.1 in a private host, with `names` names in a hostsdir."""
 
@@ -38,12 +43,11 @@ class Dnsmasq:
         self.directory.mkdir(exist_ok=True)
         for number in range(names):
             self.write(f"w{number}", f"10.64.{number // 250}.{number % 250 + 2}")
-        libraries = ":".join(str(path) for path in UNPACKED.glob("usr/lib/*"))
         self.process: Process = host.start(
             find("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--user=root",
             "--no-hosts", "--no-resolv", f"--listen-address={self.SERVER}", "--bind-interfaces",
             f"--hostsdir={self._room}", "--pid-file=", "--log-facility=/dev/null", "--local=/#/",
-            environment={"LD_LIBRARY_PATH": libraries},
+            environment={"LD_LIBRARY_PATH": libraries()},
         )  # fmt: skip
         host.traffic.await_name("host", self.SERVER, "w0", "10.64.0.2", 20)
 

@@ -27,10 +27,13 @@ from . import __version__, logs, removal
 from .bus import Bus
 from .config import Config, ConfigError, differences, load
 from .control.api import Api, Probes
+from .control.dns_metrics import register_names
 from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
+from .control.handlers.container import ContainerHandlers
 from .control.handlers.firewall import FirewallHandlers
+from .control.handlers.lease import LeaseHandlers
 from .control.handlers.names import NameHandlers
 from .control.handlers.network import NetworkHandlers, surroundings
 from .control.handlers.policy import PolicyHandlers
@@ -49,6 +52,8 @@ from .control.sockets import (
     inherited_control_socket,
 )
 from .default_network import DefaultNetwork
+from .dhcp.server import DhcpServer
+from .dhcp.settings import DhcpSettings
 from .dns.server import NameServer
 from .dns.settings import ZONE, DnsSettings
 from .errors import VoltError
@@ -76,6 +81,7 @@ from .options import AgentOptions
 from .registry import Registry
 from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
+from .runtimes.machined import Machined
 from .runtimes.netns import NamedNamespaces
 from .runtimes.ports import BridgePorts
 from .service import ServiceManager
@@ -138,7 +144,7 @@ class Agent:
         self._started, self._stop = asyncio.Event(), asyncio.Event()
         self._reset: asyncio.Future[messages.ResetReport] | None = None
         self._purge = False
-        self._answers_names = False
+        self._serves = False  # names and leases, once the ports of what runs are known
         self._manager = ServiceManager()
         self._bus = Bus()
         self._metrics = Metrics()
@@ -155,9 +161,11 @@ class Agent:
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
+        self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
         self._reconciler = Reconciler(
-            self._registry, self._edge, self._bus, ResolvConf(), self._open_names
+            self._registry, self._edge, self._bus, ResolvConf(), self._open_network
         )
+        self._machined = Machined(self._bus, self._edge)
         self._lifecycle = Lifecycle(
             self._registry,
             self._bus,
@@ -249,21 +257,26 @@ class Agent:
         start_task(planes, "coexistence", self._coexistence.run)
         self._registry.add_follower(None, self._coexistence)
         self._registry.add_follower(None, self._keeper)
-        self._registry.add_follower("dns", _Names(self._names))
+        self._registry.add_follower("dns", _Leaver(self._names))
+        self._registry.add_follower(None, _Leaver(self._dhcp))
         self._registry.add_follower(None, self._reconciler)
         self._reconciler.ports.resolver = resolver(self._config)
         self._names.start(self._registry.snapshot)
+        self._dhcp.start(self._registry.snapshot)
         stack.push_async_callback(self._names.close)
+        stack.push_async_callback(self._dhcp.close)
         await self._start_runtimes(stack)
         start_task(planes, "firewall mender", self._mend_firewall)
         start_task(planes, "lifecycle", self._lifecycle.run)
+        start_task(planes, "machined", self._machined.run)
         # What runs has to be known first: the port of a workload that does not run is taken away.
         await self._lifecycle.settled()
         self._reconciler.mark_all()
         start_task(planes, "reconciler", self._reconciler.run)
         start_task(planes, "unconfirmed changes", self._keeper.run)
-        await self._answer_names()
+        await self._open_servers()
         await self._reconciler.settled_all(Rank.PORT)
+        start_task(planes, "leases", self._dhcp.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
@@ -292,27 +305,31 @@ class Agent:
         for runtime in (
             BridgePorts(self._bus, self._edge.mirror, self._snapshot),
             NamedNamespaces(self._bus),
+            self._machined,
         ):
             await runtime.start()
             stack.push_async_callback(runtime.close)
 
-    async def _answer_names(self) -> None:
-        """Open the name server once the ports of what runs are known, or after NAMES_WAIT."""
+    async def _open_servers(self) -> None:
+        """Answer names and lease addresses once the ports of what runs are known, or after
+        NAMES_WAIT."""
         with anyio.move_on_after(NAMES_WAIT):
             await self._reconciler.settled_all(Rank.PORT)
-        self._answers_names = self._config.network.dns.enabled
+        self._serves = True
         for network in self._registry.snapshot.networks.values():
             link = self._edge.mirror.links.get(network.bridge)
             if link is not None:
                 try:
-                    self._open_names(network, link.index)
+                    self._open_network(network, link.index)
                 except VoltError:
                     self._reconciler.mark_all()  # it tries again, and says what is wrong
         self._manager.close_unclaimed()
 
-    def _open_names(self, network: Network, ifindex: int) -> None:
-        if self._answers_names:
+    def _open_network(self, network: Network, ifindex: int) -> None:
+        if self._serves and self._config.network.dns.enabled:
             self._names.open(network, ifindex)
+        if self._serves and self._config.network.dhcp.enabled:
+            self._dhcp.open(network, ifindex)
 
     def _say_ready(self) -> None:
         self._state = "ready"
@@ -383,13 +400,14 @@ class Agent:
         return self._enforces is True
 
     def _concerns(self) -> list[str]:
-        """What keeps the firewall from doing as it is asked, in sentences."""
+        """What keeps firewall and names from doing as they are asked, in sentences."""
         found = [
             f"{each} drops volt's traffic; to heal: {'; '.join(each.commands)}"
             + (f" ({each.hint})" if each.hint else "")
             for each in self._coexistence.drops
         ]
         found += self._reconciler.strangers.reasons
+        found += self._names.loops
         if self._enforces is False:
             found.append(NOT_ENFORCED)
         return [*found, self._default.concern] if self._default.concern else found
@@ -441,7 +459,11 @@ class Agent:
                 self._connections_cut,
             ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
-            **WorkloadHandlers(self._registry, self._reconciler, self._bus, ZONE).handlers(),
+            **LeaseHandlers(self._dhcp).handlers(),
+            **WorkloadHandlers(self._registry).handlers(),
+            **ContainerHandlers(
+                self._registry, self._reconciler, self._edge, self._firewall, self._bus, ZONE
+            ).handlers(),
             **AgentHandlers(self._reload, self._reset_everything).handlers(),
         }
         api = Api(
@@ -502,7 +524,9 @@ class Agent:
         gauge("volt_forwards", "Port forwards", lambda: len(snapshot().forwards))
         gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
         gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
-        counter("volt_dns", "DNS events", self._names.counters.as_dict, "kind")
+        register_names(self._metrics, self._names)
+        gauge("volt_leases", "Addresses given by DHCP", lambda: len(snapshot().leases))
+        counter("volt_dhcp", "DHCP events", self._dhcp.counters.as_dict, "kind")
 
     def _snapshot(self) -> Snapshot:
         return self._registry.snapshot
@@ -537,6 +561,7 @@ class Agent:
             changes = differences(self._config, fresh)
             self._config = keep_for_restart(self._config, fresh)
             self._names.configure(dns_settings(self._config))
+            self._dhcp.configure(dhcp_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
             await self._put_host_policy(self._registry.snapshot.host.settling)
             await self._lifecycle.join_default()
@@ -559,8 +584,15 @@ class Agent:
     async def _reset_if_asked(self) -> None:
         if self._reset is None:
             return
-        former = self._registry.snapshot.former_settings.values()
-        report = await removal.remove_everything(self._edge, self._firewall, self._store, [*former])
+        await self._dhcp.close()
+        snapshot = self._registry.snapshot
+        report = await removal.remove_everything(
+            self._edge,
+            self._firewall,
+            self._store,
+            [*snapshot.former_settings.values()],
+            snapshot.instances.values(),
+        )
         if self._purge:
             await self._store.close()
             report = removal.without_store(report, Path(self._options.state_dir))
@@ -568,17 +600,17 @@ class Agent:
         await asyncio.sleep(0)
 
 
-class _Names:
-    """The name server as a follower: it also leaves networks that are gone."""
+class _Leaver:
+    """A server of all networks as a follower: it also leaves those that are gone."""
 
-    def __init__(self, names: NameServer) -> None:
-        self._names = names
+    def __init__(self, server: NameServer | DhcpServer) -> None:
+        self._server = server
 
     def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
-        self._names.follow(old, new, change)
+        self._server.follow(old, new, change)
         for each in change.delete:
             if isinstance(each, Network) and each.name not in new.networks:
-                self._names.close_network(each.name)
+                self._server.close_network(each.name)
 
 
 def dns_settings(config: Config) -> DnsSettings:
@@ -586,6 +618,16 @@ def dns_settings(config: Config) -> DnsSettings:
     return DnsSettings(
         upstreams=tuple((str(each.address), each.port) for each in section.upstream),
         search_domains=section.search_domains,
+        forward_isolated=section.forward_isolated,
+    )
+
+
+def dhcp_settings(config: Config) -> DhcpSettings:
+    section = config.network
+    return DhcpSettings(
+        lease_time=section.dhcp.lease_time,
+        names=section.dns.enabled,
+        search_domains=section.dns.search_domains,
     )
 
 

@@ -170,6 +170,26 @@ class NamesFlushed(Event, frozen=True):
     entries: int
 
 
+class LeaseGiven(Event, frozen=True):
+    """Fired when DHCP has given an address: it is stored, and the port is bound to it."""
+
+    name: ClassVar[str] = "lease.given"
+    network: str
+    workload: str
+    address: str
+    mac: str
+
+
+class LeaseEnded(Event, frozen=True):
+    """Fired when a lease was released or declined, has expired, or its port is gone."""
+
+    name: ClassVar[str] = "lease.ended"
+    network: str
+    workload: str
+    address: str
+    why: str
+
+
 class RuleAdded(Event, frozen=True):
     """Fired when a firewall rule is stored and in force."""
 
@@ -239,6 +259,8 @@ OUTCOMES: tuple[type[Event], ...] = (
     Repaired,
     Degraded,
     NamesFlushed,
+    LeaseGiven,
+    LeaseEnded,
     RuleAdded,
     RuleDeleted,
     RulesConfirmed,

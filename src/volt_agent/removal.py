@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from .bus import Bus
@@ -18,6 +18,8 @@ from .kernel.ops import DeleteLink, SetSysctl
 from .model.host import FormerSetting
 from .model.names import ALIAS_PREFIX
 from .model.snapshot import Change
+from .model.workload import Instance
+from .networks.machine_resolvconf import MachineResolvConf
 from .networks.resolvconf import ResolvConf
 from .store import SqliteStore, Store
 from .store.lock import LOCK_NAME
@@ -39,10 +41,17 @@ class _Report:
 
 
 async def remove_everything(
-    edge: Edge, firewall: Firewall, store: Store, former: Collection[FormerSetting]
+    edge: Edge,
+    firewall: Firewall,
+    store: Store,
+    former: Collection[FormerSetting],
+    instances: Iterable[Instance] = (),
 ) -> ResetReport:
     """Links that bear volt's alias, both nftables tables, the resolv.conf files; and `former`, the
-    settings of the host as they were before volt, which `store` then forgets."""
+    settings of the host as they were before volt, which `store` then forgets.
+
+    `instances` are what runs, as far as known: machines get their own resolv.conf back.
+    """
     report = _Report()
     await _remove_links(edge, report)
     try:
@@ -51,6 +60,7 @@ async def remove_everything(
     except VoltError as error:
         report.failed.append(error.message)
     await asyncio.to_thread(ResolvConf().remove_all)
+    await asyncio.to_thread(_give_back_resolv_confs, list(instances))
     await _restore(edge, store, former, report)
     return report.done()
 
@@ -98,6 +108,13 @@ async def _remove_links(edge: Edge, report: _Report) -> None:
             report.removed.append(f"{'bridge' if link.kind == 'bridge' else 'port'} {link.name}")
         except VoltError as error:
             report.failed.append(error.message)
+
+
+def _give_back_resolv_confs(instances: Iterable[Instance]) -> None:
+    machines = MachineResolvConf()
+    for each in instances:
+        if each.runtime == "machined" and each.namespace is not None and each.leader is not None:
+            machines.restore(each.leader)
 
 
 async def _restore(

@@ -11,7 +11,7 @@ import yaml
 from tests.cli.conftest import Volt
 from tests.control.fake_agent import STATUS
 from tests.control.rig import Rig
-from volt_agent.control.messages import names, network, workload
+from volt_agent.control.messages import container, names, network
 from volt_agent.control.messages.agent import Reset
 from volt_agent.control.method import Nothing
 
@@ -90,6 +90,18 @@ Networks
 NETWORK  IP         MAC                INTERFACE      INSIDE
 backend  10.30.0.2  02:00:00:00:00:02  vc-api-server  eth0
 volt0    10.0.0.5   -                  vc-api-1f2e3d  eth1
+
+Interfaces inside
+NAME  MAC                UP   ADDRESSES
+eth0  02:00:00:00:00:02  yes  10.30.0.2/24
+
+Port forwards
+HOST-PORT  TARGET      TARGET-PORT  PROTO  STATUS
+80         api-server  8080         tcp    active
+
+Policies
+NAME       FROM        TO          PORT  PROTO  ACTION  PACKETS
+app-to-db  api-server  db-primary  5432  tcp    allow   0
 """
 AGENT_STATUS = """\
 State:            ready
@@ -195,7 +207,7 @@ def test_what_is_printed(rig: Rig, volt: Volt, command: str, printed: str) -> No
         (
             "container inspect api-server",
             "container.inspect",
-            workload.WorkloadName(name="api-server"),
+            container.WorkloadName(name="api-server"),
         ),
         ("agent reload", "agent.reload", Nothing()),
         ("agent reset", "agent.reset", Reset()),

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from volt_agent.control.api import Handler
-from volt_agent.control.messages import agent, names, network, workload
+from volt_agent.control.messages import agent, container, names, network, policy, port, workload
 from volt_agent.control.method import Method, Nothing
 from volt_agent.errors import NotFound, Refused
 
@@ -108,9 +108,9 @@ class FakeAgent:
             names.FLUSH: lambda params: names.Flushed(entries=7),
             names.QUERY: self._query,
             workload.PS: lambda params: [API, DB, NEW],
-            workload.CONTAINER_LIST: lambda params: [API, NEW],
-            workload.CONTAINER_INSPECT: self._inspect_workload,
-            workload.CONTAINER_FORGET: lambda params: workload.ForgottenWorkload(
+            container.LIST: lambda params: [API, NEW],
+            container.INSPECT: self._inspect_workload,
+            container.FORGET: lambda params: container.ForgottenWorkload(
                 name=params.name, networks=["backend"]
             ),
             agent.RELOAD: lambda params: agent.Reloaded(
@@ -212,12 +212,36 @@ class FakeAgent:
             records=[record] if known else [],
         )
 
-    def _inspect_workload(self, params: workload.WorkloadName) -> workload.WorkloadDetail:
+    def _inspect_workload(self, params: container.WorkloadName) -> container.WorkloadDetail:
         if params.name != API.name:
             raise NotFound(f"there is no workload {params.name}")
-        return workload.WorkloadDetail(
+        return container.WorkloadDetail(
             inside={"backend": "eth0", "volt0": "eth1"},
             names=["api-server.volt.local"],
             namespace="/run/netns/api-server",
+            interfaces=[
+                container.Interface(
+                    name="eth0", mac="02:00:00:00:00:02", up=True, addresses=["10.30.0.2/24"]
+                )
+            ],
+            forwards=[
+                port.Forward(
+                    host_port="80",
+                    target="api-server",
+                    target_port="8080",
+                    proto="tcp",
+                    status="active",
+                )
+            ],
+            policies=[
+                policy.Policy(
+                    name="app-to-db",
+                    source="api-server",
+                    target="db-primary",
+                    port="5432",
+                    proto="tcp",
+                    action="allow",
+                )
+            ],
             **asdict(API),
         )

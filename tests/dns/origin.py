@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from dnslib import QTYPE, RR, A, DNSRecord
+
+from volt_agent.dns.forward import Forwarder
+
+from .world import run as run_to_its_end
 
 # What a server makes of a query: the packets that it sends back, in order.
 Behaviour = Callable[[bytes], Iterable[bytes]]
@@ -41,6 +46,27 @@ def silent(_query: bytes) -> Iterable[bytes]:
     return []
 
 
+_FORWARDERS: list[Forwarder] = []
+
+
+def finish_later(forwarder: Forwarder) -> None:
+    """Have `run` close what a forwarder of the test leaves open."""
+    _FORWARDERS.append(forwarder)
+
+
+def run(work: Coroutine[Any, Any, None], limit: float = 20.0) -> None:
+    """Run a test to its end, and finish its forwarders."""
+
+    async def tidily() -> None:
+        try:
+            await work
+        finally:
+            while _FORWARDERS:
+                await _FORWARDERS.pop().finish(0)
+
+    run_to_its_end(tidily(), limit)
+
+
 class Origin:
     """An upstream server. `over_udp` and `over_tcp` remember what was asked."""
 
@@ -51,8 +77,12 @@ class Origin:
         self.over_tcp: list[bytes] = []
         self.sources: list[int] = []
         self.address = ("127.0.0.1", 0)
+        self.socket: socket.socket | None = None  # over UDP
         self.held = asyncio.Event()  # set: replies go out
         self.held.set()
+        self.delay = 0.0  # seconds before a reply over UDP
+        self.honest = True  # for behaviours that look at it
+        self.pass_on: Callable[[bytes], None] = lambda _: None  # is told every query over UDP
 
     @property
     def names(self) -> list[str]:
@@ -65,9 +95,18 @@ class Origin:
             query, source = await loop.sock_recvfrom(sock, 4096)
             self.over_udp.append(query)
             self.sources.append(source[1])
+            self.pass_on(query)
             await self.held.wait()
+            if self.delay:
+                loop.call_later(self.delay, self._reply, sock, query, source)
+                continue
             for reply in self._udp(query):
                 await loop.sock_sendto(sock, reply, source)
+
+    def _reply(self, sock: socket.socket, query: bytes, source: tuple[str, int]) -> None:
+        for reply in self._udp(query):
+            with suppress(OSError):  # the test may be over
+                sock.sendto(reply, source)
 
     async def serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = int.from_bytes(await reader.readexactly(2), "big")
@@ -85,7 +124,7 @@ async def origin(udp: Behaviour = honest, tcp: Behaviour = honest) -> AsyncItera
     made = Origin(udp, tcp)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.bind(("127.0.0.1", 0))
-        made.address = sock.getsockname()
+        made.address, made.socket = sock.getsockname(), sock
         server = await asyncio.start_server(made.serve_tcp, *made.address)
         task = asyncio.create_task(made.serve_udp(sock))
         try:

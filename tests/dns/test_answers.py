@@ -106,11 +106,11 @@ def test_pointers_name_the_workload() -> None:
         "example.com",
         "nobody.corp.example",
         "corp.example",
-        "10.in-addr.arpa",
-        "5.0.31.10.in-addr.arpa",
+        "8.in-addr.arpa",
+        "5.0.32.172.in-addr.arpa",
         "in-addr.arpa",
         "5.0.30.10.ip6.arpa",
-        "notvolt.local",
+        "volt.localdomain",
         ".",
     ],
 )
@@ -153,13 +153,13 @@ def test_any_is_answered_with_addresses() -> None:
 def test_a_reverse_zone_of_another_size() -> None:
     """A /20 and a /26: what is inside is ours, what is beside is not."""
     desk = Desk()
-    desk.commit(network("wide", "10.64.16.0/20"), network("slim", "10.65.0.64/26"))
-    desk.commit(*attached("wide", "far", "10.64.31.9"), *attached("slim", "near", "10.65.0.70"))
+    desk.commit(network("wide", "11.64.16.0/20"), network("slim", "11.65.0.64/26"))
+    desk.commit(*attached("wide", "far", "11.64.31.9"), *attached("slim", "near", "11.65.0.70"))
     tell = desk.tell
-    assert str(tell(packet("9.31.64.10.in-addr.arpa", "PTR")).rr[0].rdata) == "far.volt.local."
-    assert str(tell(packet("70.0.65.10.in-addr.arpa", "PTR")).rr[0].rdata) == "near.volt.local."
-    assert str(tell(packet("1.17.64.10.in-addr.arpa", "PTR")).auth[0].rname).startswith("17.64.")
-    for beside in ("1.32.64.10", "63.0.65.10", "128.0.65.10", "65.10"):
+    assert str(tell(packet("9.31.64.11.in-addr.arpa", "PTR")).rr[0].rdata) == "far.volt.local."
+    assert str(tell(packet("70.0.65.11.in-addr.arpa", "PTR")).rr[0].rdata) == "near.volt.local."
+    assert str(tell(packet("1.17.64.11.in-addr.arpa", "PTR")).auth[0].rname).startswith("17.64.")
+    for beside in ("1.32.64.11", "63.0.65.11", "128.0.65.11", "65.11"):
         assert desk.rcode(packet(f"{beside}.in-addr.arpa", "PTR", rd=0)) == Rcode.REFUSED
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable
 from ipaddress import IPv4Address
@@ -10,16 +9,29 @@ from ipaddress import IPv4Address
 import pytest
 from dnslib import DNSRecord
 
-from volt_agent.dns import forward, wire
+from volt_agent.dns import admission, wire
 from volt_agent.dns.counters import Counters
-from volt_agent.dns.forward import Forwarder, Question, itinerary
+from volt_agent.dns.forward import Forwarder, Outcome, Question
+from volt_agent.dns.health import RACE_EVERY, Upstream
+from volt_agent.dns.outcome import CACHED, NO_ANSWER, NO_UPSTREAM, OVERLOADED, REBINDING
 from volt_agent.dns.reply import Relayed
 from volt_agent.dns.settings import DnsSettings
-from volt_agent.dns.upstream import STRAYS_MAX, Upstream
+from volt_agent.dns.upstream import STRAYS_MAX
+from volt_agent.dns.view import Subnets
 from volt_agent.dns.wire import Rcode
 
-from .origin import Behaviour, answer, dead_port, failure, origin, silent, truncated
-from .world import Desk, attached, packet, run, until, with_opt
+from .origin import (
+    Behaviour,
+    answer,
+    dead_port,
+    failure,
+    finish_later,
+    origin,
+    run,
+    silent,
+    truncated,
+)
+from .world import BACKEND, until
 
 CLIENT = "10.30.0.5"
 
@@ -29,25 +41,36 @@ def question(name: str = "www.example.com") -> Question:
 
 
 class Asker:
-    """A forwarder and what it delivered."""
+    """A forwarder and what it delivered; `later` is how far its clock is ahead of the real one."""
 
-    def __init__(self, *upstreams: Upstream, timeout: float = 0.2, patience: float = 2.0) -> None:
+    def __init__(self, *upstreams: Upstream, patience: float = 1.4) -> None:
         self.counters = Counters()
-        self.now = 1000.0
-        settings = DnsSettings(
-            upstreams=upstreams, upstream_timeout=timeout, give_up_after=patience
-        )
-        self.forwarder = Forwarder(settings, self.counters, lambda: self.now)
-        self.delivered: list[Relayed | None] = []
+        self.later = 0.0
+        settings = DnsSettings(upstreams=upstreams, give_up_after=patience)
+        self.forwarder = Forwarder(settings, self.counters, lambda: time.monotonic() + self.later)
+        self.outcomes: list[Outcome] = []
+        finish_later(self.forwarder)
+
+    @property
+    def delivered(self) -> list[Relayed | None]:
+        """The replies of servers; None where there was none."""
+        return [each.relayed for each in self.outcomes]
 
     def send(self, name: str = "www.example.com", client: str = CLIENT) -> None:
-        self.forwarder.ask(question(name), client, self.delivered.append)
+        self.forwarder.ask(question(name), client, self.outcomes.append)
 
     async def ask(self, name: str = "www.example.com") -> Relayed | None:
-        before = len(self.delivered)
+        return (await self.outcome(name)).relayed
+
+    async def outcome(self, name: str = "www.example.com") -> Outcome:
+        """What is told: from the memory, or else from a server."""
+        known = self.forwarder.recall(question(name))
+        if known is not None:
+            return known
+        before = len(self.outcomes)
         self.send(name)
-        await until(lambda: len(self.delivered) > before)
-        return self.delivered[-1]
+        await until(lambda: len(self.outcomes) > before)
+        return self.outcomes[-1]
 
 
 def test_an_answer_is_delivered() -> None:
@@ -74,6 +97,7 @@ def test_each_question_is_hard_to_guess() -> None:
             asker = Asker(server.address)
             for _ in range(20):
                 await asker.ask("some-long-name.example.com")
+                asker.forwarder.flush()
             assert len(set(server.sources)) > 15
             assert len({each[:2] for each in server.over_udp}) > 15
             assert len(set(server.names)) > 15
@@ -176,59 +200,125 @@ def test_a_closed_port_is_no_delay() -> None:
 
     async def main() -> None:
         async with origin() as good:
-            asker = Asker(dead_port(), good.address, timeout=5.0, patience=9.0)
+            asker = Asker(dead_port(), good.address, patience=9.0)
             assert await asker.ask() is not None
             assert asker.counters.upstream_failures == 1
 
     run(main(), limit=4.0)
 
 
-def test_a_silent_server_is_asked_last_for_a_while() -> None:
-    """So that only the first question pays for it."""
+def test_a_silent_server_is_asked_last() -> None:
+    """So that only the first question pays for it; now and then one is put to it as well."""
 
     async def main() -> None:
         async with origin(udp=silent) as bad, origin() as good:
             asker = Asker(bad.address, good.address)
             await asker.ask("one.example.com")
-            await asker.ask("two.example.com")
-            assert len(bad.over_udp) == 1
-            asker.now += forward.SHUN_FOR + 1
+            asker.forwarder.flush()
+            for number in range(5):
+                await asker.ask(f"two{number}.example.com")
+            before = len(bad.over_udp)
+            asker.later += RACE_EVERY
             await asker.ask("three.example.com")
-            assert len(bad.over_udp) == 2
+            await until(lambda: len(bad.over_udp) == before + 1)
+            assert (before, len(good.over_udp)) == (1, 7)
 
     run(main())
 
 
-A, B = ("192.0.2.1", 53), ("192.0.2.2", 53)
+def test_the_faster_server_is_asked_first() -> None:
+    """Both get the first question; after that, it is the one that answered at once."""
 
+    async def main() -> None:
+        async with origin() as slow, origin() as fast:
+            slow.delay = 0.1
+            asker = Asker(slow.address, fast.address)
+            for number in range(5):
+                await asker.ask(f"n{number}.example.com")
+            assert (len(slow.over_udp), len(fast.over_udp)) == (1, 5)
+            await until(lambda: asker.forwarder.healths[0].answered == 1)
+            measured = [each.round_trip or 0.0 for each in asker.forwarder.healths]
+            assert measured[0] >= 0.1 > measured[1]
 
-@pytest.mark.parametrize(
-    ("upstreams", "shunned", "order"),
-    [
-        ([A], {}, [A, A, A]),
-        ([A, B], {}, [A, B, A]),
-        ([A, B], {A: 9.0}, [B, A, B]),
-        ([A, B], {A: 5.0}, [A, B, A]),
-        ([A, B], {A: 9.0, B: 9.0}, [A, B, A]),
-        ([], {}, []),
-    ],
-)
-def test_itinerary(
-    upstreams: list[Upstream], shunned: dict[Upstream, float], order: list[Upstream]
-) -> None:
-    """As configured, those that failed lately last, three attempts."""
-    assert itinerary(upstreams, shunned, 5.0) == order
+    run(main())
 
 
 def test_silence_everywhere_ends_in_time() -> None:
-    """Three attempts, then there is no answer."""
+    """The default patience; the server is asked once more, and not again for a while."""
 
     async def main() -> None:
         async with origin(udp=silent) as server:
-            asker = Asker(server.address, timeout=0.05, patience=1.0)
-            assert await asker.ask() is None
-            assert len(server.over_udp) == 3
-            assert (asker.counters.in_flight, asker.counters.upstream_timeouts) == (0, 3)
+            asker = Asker(server.address)
+            before = time.monotonic()
+            assert (await asker.outcome()) == NO_ANSWER
+            assert time.monotonic() - before < 1.5
+            assert len(server.over_udp) == 2
+            assert (await asker.outcome()) == CACHED
+            assert len(server.over_udp) == 2
+
+    run(main())
+
+
+def test_a_failure_is_not_asked_for_again_at_once() -> None:
+    """RFC 9520: after a second, then after two, and so on."""
+
+    async def main() -> None:
+        async with origin(udp=refusing) as server:
+            asker = Asker(server.address)
+            for later, queries in ((0.0, 1), (0.5, 1), (1.1, 2), (2.0, 2), (3.5, 3)):
+                asker.later = later
+                assert (await asker.outcome()).is_failure
+                assert len(server.over_udp) == queries
+
+    run(main())
+
+
+def test_what_comes_too_late_is_remembered() -> None:
+    """Who waited is told that there is no answer; who asks again gets it."""
+
+    async def main() -> None:
+        async with origin() as server:
+            server.delay = 0.3
+            asker = Asker(server.address, patience=0.1)
+            assert (await asker.outcome()) == NO_ANSWER
+            await until(lambda: asker.forwarder.recall(question()) not in (None, CACHED))
+            assert await asker.ask() is not None
+            assert len(server.over_udp) == 1
+
+    run(main())
+
+
+def test_stale_is_better_than_nothing() -> None:
+    """RFC 8767: after its time, when the servers are silent or fail; and then without waiting."""
+
+    async def main() -> None:
+        async with origin(udp=lambda query: [answer(query)] if server.honest else []) as server:
+            asker = Asker(server.address, patience=0.1)
+            assert await asker.ask() is not None
+            server.honest = False
+            asker.later = 61.0
+            outcome = await asker.outcome()
+            assert (outcome.is_stale, outcome.is_failure) == (True, False)
+            before = len(server.over_udp)
+            assert (await asker.outcome()).is_stale
+            assert (len(server.over_udp), asker.counters.stale) == (before, 2)
+
+    run(main())
+
+
+def test_a_server_that_is_back_is_believed_at_once() -> None:
+    """What failed while it was silent is asked again."""
+
+    async def main() -> None:
+        async with origin(udp=lambda query: [answer(query)] if server.honest else []) as server:
+            server.honest = False
+            asker = Asker(server.address)
+            for number in range(3):
+                asker.send(f"n{number}.example.com")
+            await until(lambda: asker.forwarder.healths[0].is_silent)
+            server.honest = True
+            assert await asker.ask("new.example.com") is not None
+            assert await asker.ask("n0.example.com") is not None
 
     run(main())
 
@@ -238,7 +328,7 @@ def test_patience_ends_before_the_attempts_do() -> None:
 
     async def main() -> None:
         async with origin(udp=cut_short, tcp=silent) as one, origin(udp=silent) as two:
-            asker = Asker(one.address, two.address, timeout=0.1, patience=0.15)
+            asker = Asker(one.address, two.address, patience=0.15)
             before = time.monotonic()
             assert await asker.ask() is None
             assert time.monotonic() - before < 1.5
@@ -264,22 +354,97 @@ def test_nowhere_to_ask_ends_at_once(upstreams: tuple[Upstream, ...]) -> None:
     """No servers, or none that the kernel sends to."""
 
     async def main() -> None:
-        asker = Asker(*upstreams, timeout=0.1, patience=0.3)
+        asker = Asker(*upstreams, patience=0.3)
         assert await asker.ask() is None
         assert asker.counters.in_flight == 0
 
     run(main())
 
 
-def test_our_own_gateway_is_not_asked() -> None:
-    """A loop; the other server is."""
+SUBNETS = Subnets((BACKEND,))
+
+
+def test_our_own_gateway_is_not_asked(caplog: pytest.LogCaptureFixture) -> None:
+    """A loop, and one line says so; the other server is asked."""
 
     async def main() -> None:
         async with origin() as server:
             asker = Asker(("10.30.0.1", 53), server.address)
-            asker.forwarder.avoid(frozenset({IPv4Address("10.30.0.1")}))
+            asker.forwarder.surround(SUBNETS)
             assert await asker.ask() is not None
             assert asker.counters.upstream_queries == 1
+            assert asker.forwarder.loops == (
+                "upstream 10.30.0.1:53 is volt itself, or asks volt: it is not asked",
+            )
+
+    run(main())
+    assert [each.getMessage() for each in caplog.records] == [
+        "upstream 10.30.0.1:53 is volt itself, or asks volt: it is not asked;"
+        " set network.dns.upstream"
+    ]
+
+
+def test_a_loop_over_another_resolver_is_found() -> None:
+    """A server that asks us back is silent; the question that nobody else asks gives it away."""
+
+    async def main() -> None:
+        async with origin(udp=silent) as resolver:
+            asker = Asker(resolver.address)
+            resolver.pass_on = lambda query: asker.forwarder.ask(
+                Question.of(wire.read_query(query)), "10.30.0.1", lambda _: None
+            )
+            for number in range(3):
+                asker.send(f"n{number}.example.com")
+            await until(lambda: asker.forwarder.loops)
+            assert (await asker.outcome()) == NO_UPSTREAM
+            settings = DnsSettings(upstreams=(resolver.address,))
+            asker.forwarder.configure(settings)
+            assert asker.forwarder.loops == ()
+
+    run(main())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "10.30.0.5"])
+def test_answers_that_point_inside_are_refused(address: str) -> None:
+    """DNS rebinding; neither told nor remembered, whatever was remembered before."""
+
+    async def main() -> None:
+        async with origin(udp=lambda query: [answer(query, address)]) as server:
+            asker = Asker(server.address)
+            asker.forwarder.surround(SUBNETS)
+            assert (await asker.outcome()) == REBINDING
+            assert (await asker.outcome()) == REBINDING
+            assert (len(server.over_udp), asker.counters.rebinding) == (1, 1)
+
+    run(main())
+
+
+def test_other_servers_are_asked_after_a_reload() -> None:
+    """Also for what is on its way; nobody loses his answer."""
+
+    async def main() -> None:
+        async with origin(udp=silent) as old, origin() as new:
+            asker = Asker(old.address, patience=5.0)
+            for number in range(20):
+                asker.send(f"n{number}.example.com")
+            await until(lambda: len(old.over_udp) == 20)
+            asker.forwarder.configure(DnsSettings(upstreams=(new.address,)))
+            await until(lambda: len(asker.delivered) == 20)
+            assert None not in asker.delivered
+            assert len(new.over_udp) == 20
+
+    run(main(), limit=4.0)
+
+
+def test_settings_that_stay_cost_no_memory() -> None:
+    """A reload for other reasons forgets nothing."""
+
+    async def main() -> None:
+        async with origin() as server:
+            asker = Asker(server.address)
+            await asker.ask()
+            asker.forwarder.configure(DnsSettings(upstreams=(server.address,)))
+            assert asker.forwarder.recall(question()) is not None
 
     run(main())
 
@@ -303,9 +468,9 @@ def test_equal_questions_are_asked_once() -> None:
 
 
 def test_one_client_cannot_take_all_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its questions over the limit fail at once; another client's go on."""
-    monkeypatch.setattr(forward, "WAITING_PER_CLIENT", 8)
-    monkeypatch.setattr(forward, "FLIGHTS_MAX", 12)
+    """Its questions over the limit fail at once; when it is full, who has most gives way."""
+    monkeypatch.setattr(admission, "FLIGHTS_PER_CLIENT", 8)
+    monkeypatch.setattr(admission, "FLIGHTS_MAX", 12)
 
     async def main() -> None:
         async with origin() as server:
@@ -316,43 +481,30 @@ def test_one_client_cannot_take_all_the_room(monkeypatch: pytest.MonkeyPatch) ->
             assert (asker.counters.in_flight, asker.delivered) == (8, [None] * 12)
             for i in range(20):
                 asker.send(f"b{i}.example.com", "10.30.0.6")
-            assert (asker.counters.in_flight, asker.delivered) == (12, [None] * 28)
-            assert asker.counters.overloaded == 28
+            assert (asker.counters.in_flight, asker.counters.overloaded) == (12, 28)
+            asker.send("c.example.com", "10.30.0.7")
+            assert (asker.counters.in_flight, asker.counters.overloaded) == (12, 29)
             server.held.set()
-            await until(lambda: len(asker.delivered) == 40)
-            assert (asker.delivered.count(None), asker.counters.in_flight) == (28, 0)
+            await until(lambda: len(asker.delivered) == 41)
+            assert (asker.delivered.count(None), asker.counters.in_flight) == (29, 0)
+            assert {each.relayed for each in asker.outcomes if each == OVERLOADED} == {None}
 
     run(main())
 
 
 def test_answers_are_remembered_while_they_live() -> None:
-    """And forgotten after their TTL, or by hand."""
+    """And not told after their TTL, nor after they were forgotten by hand."""
 
     async def main() -> None:
         async with origin() as server:
             asker = Asker(server.address)
             relayed = await asker.ask()
-            assert asker.forwarder.recall(question()) is relayed
-            asker.now += 60
+            assert asker.forwarder.recall(question()) == Outcome(relayed)
+            asker.later += 60
             assert asker.forwarder.recall(question()) is None
             assert await asker.ask() is not None
             assert asker.forwarder.flush() == 1
             assert asker.forwarder.recall(question()) is None
-
-    run(main())
-
-
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest go."""
-    monkeypatch.setattr(forward, "REMEMBERED_MAX", 3)
-
-    async def main() -> None:
-        async with origin() as server:
-            asker = Asker(server.address)
-            for i in range(5):
-                await asker.ask(f"n{i}.example.com")
-            known = [asker.forwarder.recall(question(f"n{i}.example.com")) for i in range(5)]
-            assert [each is not None for each in known] == [False, False, True, True, True]
 
     run(main())
 
@@ -366,117 +518,11 @@ def test_finish_waits_and_then_gives_up() -> None:
             asker.send()
             await asker.forwarder.finish(5.0)
             assert [each is None for each in asker.delivered] == [False]
-            asker = Asker(bad.address, timeout=5.0, patience=9.0)
+            asker = Asker(bad.address, patience=9.0)
             asker.send()
             await asker.forwarder.finish(0.05)
             assert asker.delivered == [None]
             asker.send()
             assert (asker.delivered, asker.counters.in_flight) == ([None, None], 0)
-
-    run(main())
-
-
-# ---- through the responder ---------------------------------------------------------------------
-
-
-class Relay(Desk):
-    """A desk with an upstream server."""
-
-    def __init__(self, server: Upstream, timeout: float = 0.2) -> None:
-        settings = DnsSettings(
-            upstreams=(server,),
-            search_domains=("corp.example",),
-            upstream_timeout=timeout,
-            give_up_after=1.0,
-        )
-        super().__init__(settings=settings)
-
-    async def fetch(self, query: bytes, source: str = CLIENT, stream: bool = False) -> DNSRecord:
-        replies: list[bytes] = []
-        assert self.responder.respond(self.view(source), query, source, replies.append, stream)
-        await until(lambda: replies)
-        return DNSRecord.parse(replies[0])
-
-
-def test_a_forwarded_answer_reaches_the_asker() -> None:
-    """Under his id, in his case, and from the memory the second time, aged."""
-
-    async def main() -> None:
-        async with origin() as server:
-            desk = Relay(server.address)
-            reply = await desk.fetch(packet("WWW.example.com"))
-            assert (reply.header.id, reply.header.aa, reply.header.ra) == (0x1234, 0, 1)
-            assert (str(reply.q.qname), str(reply.rr[0].rdata)) == ("WWW.example.com.", "192.0.2.1")
-            desk.now += 10
-            other = await desk.fetch(with_opt(packet("www.example.COM")))
-            assert (other.rr[0].ttl, len(other.ar)) == (50, 1)
-            assert (len(server.over_udp), desk.counters.relayed, desk.counters.forwarded) == (
-                1,
-                1,
-                1,
-            )
-
-    run(main())
-
-
-def test_a_long_answer_is_cut_for_those_with_little_room() -> None:
-    """TC over UDP, whole over TCP, from the same memory."""
-
-    def long(query: bytes) -> Iterable[bytes]:
-        whole = DNSRecord.parse(answer(query))
-        whole.rr *= 40
-        return [bytes(whole.pack())]
-
-    async def main() -> None:
-        async with origin(udp=long) as server:
-            desk = Relay(server.address)
-            short = await desk.fetch(packet("www.example.com"))
-            assert (short.header.tc, short.rr) == (1, [])
-            assert len((await desk.fetch(packet("www.example.com"), stream=True)).rr) == 40
-            assert len((await desk.fetch(with_opt(packet("www.example.com")))).rr) == 40
-            assert len(server.over_udp) == 1
-
-    run(main())
-
-
-def test_nobody_answers() -> None:
-    """SERVFAIL, and nothing is remembered."""
-
-    async def main() -> None:
-        async with origin(udp=silent) as server:
-            desk = Relay(server.address, timeout=0.05)
-            assert (await desk.fetch(packet("www.example.com"))).header.rcode == Rcode.SERVFAIL
-            assert not desk.view(CLIENT).tails
-
-    run(main())
-
-
-def test_a_workload_that_starts_meanwhile_wins() -> None:
-    """The name became ours while the question was on its way: no stale answer, nor later."""
-
-    async def main() -> None:
-        async with origin() as server:
-            desk = Relay(server.address)
-            server.held.clear()
-            asked = asyncio.create_task(desk.fetch(packet("late.corp.example")))
-            await until(lambda: server.over_udp)
-            desk.commit(*attached("backend", "late", "10.30.0.8"))
-            server.held.set()
-            assert [str(each.rdata) for each in (await asked).rr] == ["10.30.0.8"]
-            again = await desk.fetch(packet("late.corp.example"))
-            assert [str(each.rdata) for each in again.rr] == ["10.30.0.8"]
-
-    run(main())
-
-
-def test_names_of_ours_never_leave() -> None:
-    """Single labels, the zone and our subnets: not one packet."""
-
-    async def main() -> None:
-        async with origin() as server:
-            desk = Relay(server.address)
-            for name in ("nobody", "com", "nobody.volt.local", "8.0.30.10.in-addr.arpa"):
-                assert (await desk.fetch(packet(name, "PTR"))).header.rcode == Rcode.NXDOMAIN
-            assert server.over_udp == []
 
     run(main())

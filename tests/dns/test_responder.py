@@ -84,6 +84,17 @@ def test_the_question_comes_back_in_its_case() -> None:
     assert str(Desk().tell(packet("dB.VolT.locaL")).q.qname) == "dB.VolT.locaL."
 
 
+@pytest.mark.parametrize("qtype", ["A", "HTTPS"])
+def test_all_cases_of_a_name_share_one_finished_reply(qtype: str) -> None:
+    """Each asker gets his own case back. (HTTPS is type 65, the code of a letter.)"""
+    desk = Desk()
+    for name in ("db.volt.local", "dB.VOLT.local", "DB.volt.LOCAL"):
+        reply = desk.tell(with_opt(packet(name, qtype)))
+        assert (str(reply.q.qname), len(reply.rr)) == (f"{name}.", qtype == "A")
+    assert len(desk.view().tails) == 1
+    assert (desk.counters.local, desk.counters.cached) == (1, 2)
+
+
 @pytest.mark.parametrize("bit", ["rd", "cd"])
 def test_rd_and_cd_come_back(bit: str) -> None:
     """As they were."""
@@ -198,13 +209,13 @@ def test_a_reservation_takes_the_view_of_its_owner() -> None:
 def test_a_new_network_is_ours_at_once() -> None:
     """Its own name, and the pointers of its subnet, which were somebody else's before."""
     desk = Desk(settings=DnsSettings())
-    pointer = packet("9.0.90.10.in-addr.arpa", "PTR")
+    pointer = packet("9.0.90.11.in-addr.arpa", "PTR")
     assert desk.rcode(packet("extra.volt.local")) == Rcode.NXDOMAIN
     assert desk.rcode(pointer[:2] + b"\0" + pointer[3:]) == Rcode.REFUSED
-    desk.commit(network("extra", "10.90.0.0/24"))
+    desk.commit(network("extra", "11.90.0.0/24"))
     assert desk.rcode(packet("extra.volt.local")) == Rcode.NOERROR
     assert desk.rcode(pointer) == Rcode.NXDOMAIN
-    desk.commit(*attached("extra", "new", "10.90.0.9"))
+    desk.commit(*attached("extra", "new", "11.90.0.9"))
     assert str(desk.tell(pointer).rr[0].rdata) == "new.volt.local."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from socket import inet_aton
 
 import pytest
 
@@ -64,12 +65,11 @@ class Witness:
         self.snapshot = snapshot
         self.views = Views()
         self.views.start(snapshot)
-        for owner in list(snapshot.owners.values()):
-            where = snapshot.networks[owner.network]
-            self.views.meet(snapshot, where, str(owner.address))
+        for address, owner in snapshot.owners.items():
+            self.views.meet(snapshot, snapshot.networks[owner.network], address.packed)
 
     def known(self, where: str) -> set[str]:
-        return set(self.views.askers(where))
+        return {str(IPv4Address(each)) for each in self.views.askers(where)}
 
     def commit(self, *put: Object, delete: tuple[Object, ...] = ()) -> bool:
         old, change = self.snapshot, Change(put=put, delete=delete)
@@ -80,9 +80,15 @@ class Witness:
 def test_askers_with_the_same_sight_share_a_view() -> None:
     """So that they share the finished tails too."""
     views = Witness().views
-    views.meet(WORLD, BACKEND, "10.30.0.77")
-    assert views.askers("backend")["10.30.0.5"] is views.askers("backend")["10.30.0.77"]
-    assert views.askers("backend")["10.30.0.5"] is not views.askers("backend")["10.30.0.2"]
+    views.meet(WORLD, BACKEND, inet_aton("10.30.0.77"))
+    assert (
+        views.askers("backend")[inet_aton("10.30.0.5")]
+        is views.askers("backend")[inet_aton("10.30.0.77")]
+    )
+    assert (
+        views.askers("backend")[inet_aton("10.30.0.5")]
+        is not views.askers("backend")[inet_aton("10.30.0.2")]
+    )
 
 
 def test_a_change_forgets_the_askers_that_it_concerns() -> None:
@@ -91,7 +97,7 @@ def test_a_change_forgets_the_askers_that_it_concerns() -> None:
     assert not witness.commit(connection("internal", "db", "10.50.0.5", slot=1))
     assert witness.known("backend") == {"10.30.0.2", "10.30.0.6", "10.30.0.7"}
     assert witness.known("frontend") == {"10.20.0.2"}
-    found = witness.views.meet(witness.snapshot, BACKEND, "10.30.0.5")
+    found = witness.views.meet(witness.snapshot, BACKEND, inet_aton("10.30.0.5"))
     assert found.sight == Sight("backend", ("backend", "internal"))
 
 
@@ -132,7 +138,7 @@ def test_views_of_a_deleted_network_go() -> None:
     for round_ in range(50):
         extra = network(f"n{round_}", "10.70.0.0/24")
         witness.commit(extra)
-        witness.views.meet(witness.snapshot, extra, "10.70.0.9")
+        witness.views.meet(witness.snapshot, extra, inet_aton("10.70.0.9"))
         witness.commit(delete=(extra,))
         witness.views.leave(extra.name)
     assert "n4" not in repr(vars(witness.views))
@@ -142,5 +148,5 @@ def test_forged_sources_fill_nothing() -> None:
     """The memory of askers is bounded."""
     witness = Witness()
     for i in range(ASKERS_LIMIT + 500):
-        witness.views.meet(WORLD, BACKEND, f"10.99.{i >> 8}.{i & 255}")
+        witness.views.meet(WORLD, BACKEND, bytes([10, 99, i >> 8, i & 255]))
     assert len(witness.known("backend")) <= ASKERS_LIMIT

@@ -1,6 +1,9 @@
 """What tests, benchmarks, the demo and the sandbox stand on: a private host to run volt in.
 
 `host`             Host: a private machine with the real agent and the real `volt`
+`systemd_host`     SystemdHost: a Host that systemd has booted, with machined and nspawn
+`guests`           virtual machines on it: QEMU and user-mode Linux; `initramfs` is what they boot
+`guest`            what runs in containers and virtual machines
 `machine`          Machine: network, mounts and processes of its own, gone when closed
 `inside`           the first process of a machine; does what has to be done from within it
 `traffic`          echo servers and probes between the namespaces of a machine, run by `inside`

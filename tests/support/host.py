@@ -49,7 +49,7 @@ class Host(Machine):
 
     @property
     def agent_command(self) -> list[str]:
-        return [f"{ROOM}/bin/volt", "agent", "run"]
+        return [f"{self.room}/bin/volt", "agent", "run"]
 
     def stop_agent(self, how: signal.Signals = signal.SIGTERM, within: float = 10) -> int:
         """End the agent with a signal; its exit status, negative if the signal killed it."""
@@ -80,7 +80,7 @@ class Host(Machine):
 
     @property
     def log_path(self) -> Path:
-        return self.path(ROOM / "agent.log")
+        return self.path(self.room / "agent.log")
 
     def agent_log(self) -> str:
         """What the agents of this host have logged so far."""
@@ -124,7 +124,7 @@ class Host(Machine):
 
     def volt(self, *arguments: str, **how: Any) -> Result:
         """Run the `volt` command; `how` as for `run`."""
-        return self.run(f"{ROOM}/bin/volt", *arguments, **how)
+        return self.run(f"{self.room}/bin/volt", *arguments, **how)
 
     def volt_json(self, *arguments: str) -> Any:
         """What a `volt` command prints with `-o json`."""

@@ -35,6 +35,8 @@ Result = subprocess.CompletedProcess[str]
 class Machine:
     """See the module. `interpreter` runs every Python program inside."""
 
+    room = ROOM
+
     def __init__(
         self,
         *,
@@ -106,7 +108,7 @@ class Machine:
         """The command that runs `argv` inside: in the host itself, "outside", or in a workload."""
         own = ["--user", "--preserve-credentials"] if self._rootless else []
         enter = [*self._before, "nsenter", f"--target={self.pid}", *own]
-        through = {"host": [], "outside": ["nsenter", f"--net={ROOM}/outside"]}
+        through = {"host": [], "outside": ["nsenter", f"--net={self.room}/outside"]}
         return [
             *enter,
             "--net",
@@ -182,12 +184,12 @@ class Machine:
 
     def _make_environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-        path = f"{ROOM}/bin:{kept.get('PATH', '')}:/usr/sbin:/sbin"
+        path = f"{self.room}/bin:{kept.get('PATH', '')}:/usr/sbin:/sbin"
         own = {
             "PATH": path,
             "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}:{kept.get('PYTHONPATH', '')}".rstrip(":"),
-            "VOLT_CONFIG": f"{ROOM}/config.yaml",
-            "VOLT_STATE_DIR": f"{ROOM}/state",
+            "VOLT_CONFIG": f"{self.room}/config.yaml",
+            "VOLT_STATE_DIR": f"{self.room}/state",
         }
         return kept | own | dict(more)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import struct
 import time
@@ -217,6 +218,37 @@ def dns(source: str, server: str, name: str, address: str, rate: float) -> Strea
     return DatagramStream(source, server, names_on_wire.DNS_PORT, rate, make, read)
 
 
+class ChangingName(DatagramStream):
+    """Questions for a name that comes and goes, up to 65,536 of them.
+
+    An answer is wrong that says anything but `address` or NXDOMAIN. `flips` counts how often the
+    answer was another one than that to the question before.
+    """
+
+    def __init__(self, source: str, server: str, name: str, address: str, rate: float) -> None:
+        wire = names_on_wire.question(name)
+        self._verdicts: dict[int, bool] = {}
+        self._address = address
+
+        def make(number: int) -> bytes:
+            return struct.pack("!H", number) + wire[2:]
+
+        super().__init__(source, server, names_on_wire.DNS_PORT, rate, make, self._judge)
+
+    def _judge(self, data: bytes) -> int | None:
+        number, answer = int.from_bytes(data[:2]), names_on_wire.read_answer(data)
+        is_there = names_on_wire.is_right(answer, self._address)
+        if not is_there and not names_on_wire.is_right(answer, None):
+            return None
+        self._verdicts[number] = is_there
+        return number
+
+    async def stop(self) -> dict[str, Any]:
+        report = await super().stop()
+        verdicts = [self._verdicts[each] for each in sorted(self._verdicts)]
+        return report | {"flips": sum(a != b for a, b in itertools.pairwise(verdicts))}
+
+
 def session(source: str, target: str, port: int, rate: float) -> Stream:
     """Lines both ways over one TCP connection, like somebody typing over SSH."""
     return LineStream(source, target, port, rate, download=False)
@@ -230,6 +262,7 @@ def download(source: str, target: str, port: int, rate: float) -> Stream:
 streams: dict[str, Callable[..., Stream]] = {
     "udp": udp,
     "dns": dns,
+    "changing name": ChangingName,
     "session": session,
     "download": download,
 }

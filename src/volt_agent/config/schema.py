@@ -37,7 +37,11 @@ class Section(Struct, frozen=True, kw_only=True):
 
 
 class DnsSection(Section, frozen=True):
-    """`network.dns`. Without upstreams nothing but volt's own names is answered."""
+    """`network.dns`. Without upstreams nothing but volt's own names is answered.
+
+    `forward_isolated`: outside names are looked up also for workloads whose networks have no way
+    out (`--no-nat`). Off by default: questions can carry data out, and answers carry data in.
+    """
 
     enabled: Annotated[bool, readers.boolean] = True
     upstream: Annotated[tuple[Upstream, ...], ListOf(readers.upstream, 8)] = (
@@ -48,6 +52,7 @@ class DnsSection(Section, frozen=True):
         tuple[str, ...],
         ListOf(readers.search_domain, readers.SEARCH_DOMAINS_MAX, readers.search_list),
     ] = ("volt.local",)
+    forward_isolated: Annotated[bool, readers.boolean] = False
 
 
 class DhcpSection(Section, frozen=True):

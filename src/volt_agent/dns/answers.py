@@ -2,7 +2,8 @@
 
 Ours are `NAME`, `NAME.ZONE` and `NAME.NETWORK.ZONE`, the addresses of every subnet (PTR), and
 `NAME.SEARCHDOMAIN` where such a workload is visible; all other single-label names and everything in
-the zone do not exist. A name is there while its workload has a port that is up and has an address.
+the zone do not exist. Names for special use are answered here, too (`special`). A name is there
+while its workload has a port that is up and has an address.
 The zone's own name is the server's: its address is the gateway that was asked.
 """
 
@@ -17,7 +18,7 @@ from msgspec import Struct
 from ..model.network import Connection, Reservation
 from ..model.snapshot import Object, Snapshot
 from ..model.workload import Port
-from . import wire
+from . import special, wire
 from .settings import DnsSettings
 from .view import Sight, Subnets
 from .wire import Rcode, Type
@@ -34,7 +35,7 @@ _ROOT: Final = b"\0"
 # RFC 6303, section 3: nobody is responsible for a zone that exists on one host only.
 _NOBODY = "nobody.invalid."
 
-Kind = Literal["known", "unknown", "reverse"]
+Kind = Literal["known", "unknown", "reverse", "reserved"]
 
 
 class Found(Struct, frozen=True):
@@ -73,14 +74,17 @@ class Names:
         depth = len(self._zone_labels)
         if labels[-depth:] == self._zone_labels:
             return self._in_zone(snapshot, sight, labels[:-depth], qtype)
+        if labels[-1:] == special.LOCALHOST:
+            return _localhost(qtype)
         if len(labels) == 1:
             return _workload(snapshot, sight, labels[0], qtype, _ROOT) or _nothing(_ROOT)
         if labels[-2:] == _REVERSE:
-            return self._reverse(snapshot, subnets, sight, labels, qtype)
+            found = self._reverse(snapshot, subnets, sight, labels, qtype)
+            return found or self._reserved(labels, qtype)
         if labels[1:] in self._search:
             zone = wire.name_from_labels(labels[1:])
             return _workload(snapshot, sight, labels[0], qtype, zone)
-        return None
+        return self._reserved(labels, qtype)
 
     def negative(self, found: Found) -> tuple[bytes, ...]:
         """The authority section of an answer without records."""
@@ -126,18 +130,38 @@ class Names:
         return found or _nothing(self._zone)
 
     def _apex(self, snapshot: Snapshot, sight: Sight, qtype: int) -> Found:
-        # RFC 8482, section 4.1: ANY may be answered with one record set of our choice.
-        wanted = Type.SOA if qtype == Type.ANY else qtype
         network = snapshot.networks.get(sight.asked)
-        if wanted == Type.SOA:
-            answer = wire.record(wire.QUESTION_NAME, Type.SOA, NEGATIVE_TTL, self._soa)
-        elif wanted == Type.NS:
-            answer = wire.record(wire.QUESTION_NAME, Type.NS, TTL, self._zone)
-        elif wanted == Type.A and network is not None:
+        if qtype == Type.A and network is not None:
             answer = wire.record(wire.QUESTION_NAME, Type.A, TTL, network.gateway.packed)
+            return Found("known", self._zone, (answer,))
+        return self._top("known", self._zone, qtype)
+
+    def _top(self, kind: Kind, zone: bytes, qtype: int) -> Found:
+        """What every zone of ours has at its own name: SOA and NS."""
+        # RFC 8482, section 4.1: ANY may be answered with one record set of our choice.
+        if qtype in (Type.SOA, Type.ANY):
+            answer = wire.record(wire.QUESTION_NAME, Type.SOA, NEGATIVE_TTL, self._soa)
+        elif qtype == Type.NS:
+            answer = wire.record(wire.QUESTION_NAME, Type.NS, TTL, self._zone)
         else:
-            return Found("known", self._zone)
-        return Found("known", self._zone, (answer,))
+            return Found(kind, zone)
+        return Found(kind, zone, (answer,))
+
+    def _reserved(self, labels: special.Labels, qtype: int) -> Found | None:
+        """What is told about a name for special use; None for any other."""
+        zone_labels = special.zone_of(labels)
+        if zone_labels is None or any(labels[-len(each) :] == each for each in self._search):
+            return None
+        zone = wire.name_from_labels(zone_labels)
+        has_pointer = labels in special.POINTERS
+        if has_pointer and qtype in (Type.PTR, Type.ANY):
+            localhost = wire.name_from_labels(special.LOCALHOST)
+            pointer = wire.record(wire.QUESTION_NAME, Type.PTR, TTL, localhost)
+            return Found("reserved", zone, (pointer,))
+        if labels == zone_labels:
+            return self._top("reserved", zone, qtype)
+        exists = has_pointer or zone_labels == special.RESOLVER_ARPA
+        return Found("reserved", zone, (), Rcode.NOERROR if exists else Rcode.NXDOMAIN)
 
     def _reverse(
         self,
@@ -153,14 +177,17 @@ class Names:
         last = int.from_bytes(octets.ljust(4, b"\xff"), "big")
         network = subnets.holding_all(first, last)
         if network is None:
-            return None
+            # What lies below exists, so this does, even in a zone without names (RFC 8020).
+            exists = len(labels) == len(octets) + 2 and subnets.reach_into(first, last)
+            reserved = exists and special.zone_of(labels)
+            return self._top("reverse", wire.name_from_labels(labels), qtype) if reserved else None
         # One zone for each 256 addresses, whatever the prefix: a SOA has to be at or above the
         # name.
         zone = wire.name_from_labels(labels[-5:])
         if len(labels) != len(octets) + 2:
             return _nothing(zone, "reverse")
         if len(octets) < 4:
-            return Found("reverse", zone)
+            return self._top("reverse", zone, qtype)
         workload = _owner(snapshot, sight, network.name, IPv4Address(octets))
         if workload is None:
             return _nothing(zone, "reverse")
@@ -214,6 +241,14 @@ def _owner(snapshot: Snapshot, sight: Sight, network: str, address: IPv4Address)
 def _is_network(snapshot: Snapshot, sight: Sight, label: bytes) -> bool:
     network = _text(label)
     return network in snapshot.networks and sight.sees(network)
+
+
+def _localhost(qtype: int) -> Found:
+    """RFC 6761, section 6.3: the loopback addresses, and no other records."""
+    wanted = Type.A if qtype == Type.ANY else qtype
+    address = special.LOOPBACK.get(wanted)
+    records = () if address is None else (wire.record(wire.QUESTION_NAME, wanted, TTL, address),)
+    return Found("reserved", wire.name_from_labels(special.LOCALHOST), records)
 
 
 def _nothing(zone: bytes, kind: Kind = "unknown") -> Found:

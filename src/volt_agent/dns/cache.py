@@ -1,7 +1,7 @@
 """Finished replies by view and packet, indexed by owner name so that a change drops them at once.
 
-Reading is not here: a listener looks into its view's dictionary of tails itself, which costs it one
-look-up. This is the book-keeping behind it: what is kept for which name, how much in all.
+Reading is mostly not here: a listener looks into its view's dictionary of tails itself, which costs
+it one look-up. This is the book-keeping behind it: what is kept for which name, how much in all.
 """
 
 from __future__ import annotations
@@ -12,6 +12,26 @@ from .reply import Tail
 
 # What a view has ready: the packet without its id -> the reply without its id.
 Tails = dict[bytes, bytes | Tail]
+
+
+def find_tail(tails: Tails, packet: bytes, now: float) -> bytes | None:
+    """The finished reply to `packet`, without its id, in the asker's mix of upper and lower case.
+
+    Tails are kept for names in lower case.
+    """
+    end = _name_end(packet)
+    name = packet[12:end]
+    found = tails.get(packet[2:12] + name.lower() + packet[end:])
+    tail = found.at(now) if isinstance(found, Tail) else found
+    return None if tail is None else tail[:10] + name + tail[end - 2 :]
+
+
+def _name_end(packet: bytes) -> int:
+    """The offset behind the name in the question; of a packet that is not well-formed, any."""
+    at = 12
+    while at < len(packet) and packet[at]:
+        at += packet[at] + 1
+    return at + 1
 
 
 class TailCache:

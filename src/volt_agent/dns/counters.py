@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Counters:
-    """Each query that comes in adds to exactly one of the first seven.
+    """Each query that comes in adds to exactly one of the first eight.
 
     Totals since the start, but for `in_flight` (questions on their way to an upstream server) and
     `connections` (TCP), which are of now.
@@ -21,8 +21,11 @@ class Counters:
         "local",
         "malformed",
         "overloaded",
+        "rationed",
+        "rebinding",
         "refused",
         "relayed",
+        "stale",
         "unsent",
         "upstream_failures",
         "upstream_queries",
@@ -38,8 +41,11 @@ class Counters:
         self.refused = 0  # REFUSED or NOTIMP: not our class, type or business
         self.malformed = 0  # FORMERR or BADVERS
         self.dropped = 0  # no query at all, so no reply
+        self.rationed = 0  # thrown away: the asker had had his ration of a flooded queue
         self.coalesced = 0  # of `forwarded`: joined to a question that was on its way
         self.overloaded = 0  # of `forwarded`: answered SERVFAIL because too many were on their way
+        self.stale = 0  # told past their time, because no upstream server answered
+        self.rebinding = 0  # upstream answers that pointed inside, and were not passed on
         self.in_flight = 0
         self.upstream_queries = 0
         self.upstream_timeouts = 0
@@ -60,4 +66,4 @@ class Counters:
     def queries(self) -> int:
         """All that came in."""
         answered = self.cached + self.local + self.relayed + self.forwarded
-        return answered + self.refused + self.malformed + self.dropped
+        return answered + self.refused + self.malformed + self.dropped + self.rationed

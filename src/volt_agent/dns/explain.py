@@ -12,7 +12,7 @@ from msgspec import Struct
 from ..errors import Invalid, Refused
 from ..model.network import Network
 from ..model.snapshot import Snapshot
-from . import wire
+from . import special, wire
 from .answers import visible_ports
 from .responder import REFUSED_TYPES, Reach
 from .view import Sight, Subnets, sight_of
@@ -131,11 +131,24 @@ def explain(
         type=_type_text(qtype),
         asker=asker,
         view=tuple(sorted(networks, key=lambda each: each != sight.asked)),
-        source=reach.value,
+        source="local" if reach is Reach.RESERVED else reach.value,
         status=status,
         answers=answers,
-        reason=_reason(reach, qtype, status, bool(answers), sight),
+        reason=_reserved(question[:-4])
+        if reach is Reach.RESERVED
+        else _reason(reach, qtype, status, bool(answers), sight),
     )
+
+
+def _reserved(name: bytes) -> str:
+    labels = wire.labels_of(name)
+    if labels[-1:] == special.LOCALHOST:
+        return "always the asker itself (RFC 6761)"
+    zone = special.zone_of(labels)
+    if zone is None:
+        return "reserved for special use"
+    shown, source = wire.text_of(wire.name_from_labels(zone)), special.ZONES[zone]
+    return f"{shown} is reserved for special use ({source}), so nothing in it is asked upstream"
 
 
 def _reason(reach: Reach, qtype: int, status: str, found: bool, sight: Sight) -> str:

@@ -1,78 +1,42 @@
-"""Questions that are not ours go upstream: with limits, failover and a small cache."""
+"""Questions that are not ours go upstream: with limits, failover, and a memory of what was said.
+
+A question is asked once for all who ask it (`flights`). The best server gets it first (`health`),
+the next one as soon as that one is late; the first good answer wins. Who has waited long enough is
+told what there is: an answer past its time, or that there is none. What comes later is remembered.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
-from ipaddress import IPv4Address
 
+from .admission import Admission
 from .counters import Counters
+from .flight import Deliver, Flight, Waiter
+from .flights import Flights
+from .health import Health, Roster, Upstream, name_of
+from .loops import Loops
+from .memory import Failures, Memory
+from .outcome import LOOP, NO_ANSWER, NO_UPSTREAM, OVERLOADED, REBINDING, STOPPING, Outcome
+from .question import Question
+from .rebinding import culprit
 from .reply import Relayed
 from .settings import DnsSettings
-from .upstream import (
-    Clock,
-    Ears,
-    Exchange,
-    Failure,
-    Question,
-    Result,
-    TcpExchange,
-    UdpExchange,
-    Upstream,
-)
+from .upstream import Clock, Exchange, Result, UdpExchange
+from .view import Subnets
+from .wire import text_of
 
-__all__ = ["Forwarder", "Question"]
+__all__ = ["Forwarder", "Outcome", "Question"]
 
 log = logging.getLogger(__name__)
 
-Deliver = Callable[[Relayed | None], None]
-
-# Questions on their way at a time; each has a socket. dnsmasq has 150, unbound 1,024 per thread.
-# What is above gets SERVFAIL rather than REFUSED: resolvers ask again after it at once or go on to
-# their next server, while musl ignores REFUSED and waits five seconds.
-FLIGHTS_MAX = 512
-# Askers that wait for an answer: of one address, so that it cannot starve the others, and of all.
-WAITING_PER_CLIENT = 128
-WAITING_MAX = 4096
-# How often one question is sent, and how long a server that kept silent is asked last (seconds).
-ATTEMPTS = 3
-SHUN_FOR = 10.0
-# Replies that are remembered, and the longest of them (octets).
-REMEMBERED_MAX = 4096
-REMEMBERED_SIZE = 4096
-
-
-class Flight:
-    """One question on its way: who waits for it, and which servers are still to be asked."""
-
-    def __init__(self, question: Question, servers: Iterable[Upstream], deadline: float) -> None:
-        self.question = question
-        self.servers = deque(servers)
-        self.deadline = deadline
-        self.waiting: list[tuple[str, Deliver]] = []
-        self.exchange: Exchange | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.last_word: Relayed | None = None  # a failure that a server reported
-
-    def __repr__(self) -> str:
-        return f"<Flight [{len(self.waiting)} waiting, {len(self.servers)} servers left]>"
-
-    def rule_out(self, upstream: Upstream) -> None:
-        """Do not ask `upstream` again: it answered, though not helpfully."""
-        self.servers = deque(each for each in self.servers if each != upstream)
-
-    def rest(self) -> None:
-        """Nothing is under way any more."""
-        if self.timer is not None:
-            self.timer.cancel()
-        if self.exchange is not None:
-            self.exchange.cancel()
-        self.timer = self.exchange = None
+# How long the question that gives a loop away may take to come back (seconds).
+_LOOP_WAIT = 2.0
+# A name that points inside is told about in the log, but not more often than this (seconds).
+_WARN_EVERY = 10.0
 
 
 class Forwarder:
@@ -84,189 +48,229 @@ class Forwarder:
         self._settings = settings
         self._counters = counters
         self._clock = clock
-        self._upstreams: tuple[Upstream, ...] = settings.upstreams
-        self._gateways: frozenset[IPv4Address] = frozenset()
-        self._shunned: dict[Upstream, float] = {}
-        self._flights: dict[Question, Flight] = {}
-        self._waiting: Counter[str] = Counter()
-        self._waiting_in_all = 0
-        self._remembered: OrderedDict[Question, Relayed] = OrderedDict()
+        self._subnets = Subnets()
+        self._memory = Memory()
+        self._failures = Failures()
+        self._admission = Admission()
+        self._flights = Flights(self, Roster(settings.upstreams), clock, counters)
+        self._loops = Loops()
+        self._probes: set[Exchange] = set()
         self._finished = False
-        self._ears = Ears()
-        self._landed = asyncio.Event()
-        self._landed.set()
+        self._nobody_waits = asyncio.Event()
+        self._nobody_waits.set()
+        self._warned_at = float("-inf")
 
     def __repr__(self) -> str:
-        return f"<Forwarder [{len(self._flights)} in flight, {len(self._remembered)} remembered]>"
+        return f"<Forwarder [{self._flights!r}, {self._memory!r}, {self._flights.roster!r}]>"
+
+    # ---- settings -----------------------------------------------------------------------------
 
     def configure(self, settings: DnsSettings) -> None:
-        """Ask other servers, and ask them afresh."""
+        """Ask other servers, also for what is on its way. What is known of the others is kept."""
+        if settings.upstreams != self._settings.upstreams:
+            self.flush()
         self._settings = settings
-        self._upstreams = settings.upstreams
-        self._shunned.clear()
+        self._loops.forget()
+        self._choose()
+
+    def surround(self, subnets: Subnets) -> None:
+        """Our own subnets: no answer may point there, and their gateways are never asked."""
+        self._subnets = subnets
         self.flush()
-        self.avoid(self._gateways)
+        self._choose()
 
-    def avoid(self, gateways: frozenset[IPv4Address]) -> None:
-        """Never ask these, our own addresses: the question would come back for ever."""
-        self._gateways = gateways
-        mine = {(str(each), self._settings.port) for each in gateways}
-        for host, port in sorted(mine.intersection(self._upstreams)):
-            log.warning("upstream %s:%s is this name server itself: not asked", host, port)
-        self._upstreams = tuple(each for each in self._settings.upstreams if each not in mine)
+    @property
+    def healths(self) -> tuple[Health, ...]:
+        """What is known of the servers that are asked."""
+        return self._flights.roster.healths
 
-    def recall(self, question: Question) -> Relayed | None:
-        """A reply that is still good."""
-        relayed = self._remembered.get(question)
-        if relayed is None or relayed.is_alive(self._clock()):
-            return relayed
-        del self._remembered[question]
-        return None
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """A sentence for each configured server that is not asked, because it asks us."""
+        return tuple(
+            f"upstream {name_of(each)} is volt itself, or asks volt: it is not asked"
+            for each in self._settings.upstreams
+            if self._is_ourselves(each)
+        )
+
+    def _is_ourselves(self, upstream: Upstream) -> bool:
+        mine = {(str(each), self._settings.port) for each in self._subnets.gateways}
+        return upstream in mine or upstream in self._loops.found
+
+    def _choose(self) -> None:
+        """Find out whom to ask, and have what is on its way ask them."""
+        for problem in self.loops:
+            log.warning("%s; set network.dns.upstream", problem)
+        before = {each.upstream for each in self.healths}
+        allowed = [each for each in self._settings.upstreams if not self._is_ourselves(each)]
+        self._flights.roster.replace(allowed)
+        if before != set(allowed):
+            self._flights.redirect()
+
+    # ---- what was said before -----------------------------------------------------------------
+
+    def recall(self, question: Question) -> Outcome | None:
+        """What can be told without asking: a reply that is good, or that there was none lately."""
+        now = self._clock()
+        relayed = self._memory.find(question, now)
+        if relayed is not None and relayed.is_alive(now):
+            return Outcome(relayed)
+        failure = self._failures.find(question, now)
+        return None if failure is None else self._or_stale(question, failure)
 
     def flush(self) -> int:
         """Forget all replies; returns how many there were."""
-        count = len(self._remembered)
-        self._remembered.clear()
-        return count
+        self._failures.clear()
+        return self._memory.clear()
+
+    def _or_stale(self, question: Question, failure: Outcome) -> Outcome:
+        """`failure`, or the last good reply, where there is one (RFC 8767)."""
+        relayed = self._memory.find(question, self._clock())
+        if relayed is None:
+            return failure
+        self._counters.stale += 1
+        return Outcome(relayed, is_stale=True)
+
+    # ---- asking -------------------------------------------------------------------------------
 
     def ask(self, question: Question, client: str, deliver: Deliver) -> None:
-        """Call `deliver` once, with the reply, or with None where there is none in time."""
-        flight = self._flights.get(question)
-        if not self._has_room(client) or (flight is None and len(self._flights) >= FLIGHTS_MAX):
-            self._counters.overloaded += 1
-            deliver(None)
-            return
-        if flight is None:
-            self._take_off(question, client, deliver)
-        else:
+        """Call `deliver` once, with what `client` is to be told: now, or within `give_up_after`."""
+        through = self._loops.origin(question)
+        if self._finished:
+            deliver(STOPPING)
+        elif through is not None:
+            self._note_loop(through)
+            deliver(LOOP)
+        elif not self._admission.may_wait(client):
+            self._turn_away(deliver)
+        elif (flight := self._flights.find(question)) is not None:
             self._counters.coalesced += 1
             self._join(flight, client, deliver)
+        elif self._has_room(client):
+            self._take_off(question, client, deliver)
+        else:
+            self._turn_away(deliver)
 
     async def finish(self, grace: float) -> None:
-        """Wait `grace` seconds for what is under way; give up the rest and whatever comes later."""
+        """Wait `grace` seconds for those who wait; give up the rest and whatever comes later."""
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self._landed.wait()
+                await self._nobody_waits.wait()
         self._finished = True
-        for flight in list(self._flights.values()):
-            self._land(flight, None)
-        self._ears.shut()
+        for flight in self._flights:
+            self._land(flight, STOPPING)
+        for probe in self._probes:
+            probe.cancel()
+        self._flights.close()
         await asyncio.sleep(0)  # cancelled tasks end here
 
+    def _turn_away(self, deliver: Deliver) -> None:
+        self._counters.overloaded += 1
+        deliver(OVERLOADED)
+
     def _has_room(self, client: str) -> bool:
-        if self._finished or self._waiting_in_all >= WAITING_MAX:
+        """Whether `client` may start a flight. Who has most of them gives one up for it."""
+        if not self._admission.may_start(client):
             return False
-        return self._waiting[client] < WAITING_PER_CLIENT
+        if not self._admission.is_full:
+            return True
+        heaviest = self._admission.who_yields_to(client)
+        if heaviest is None:
+            return False
+        oldest = next(each for each in self._flights if each.client == heaviest)
+        self._counters.overloaded += len(oldest.waiting)
+        self._land(oldest, OVERLOADED)
+        return True
 
     def _take_off(self, question: Question, client: str, deliver: Deliver) -> None:
-        servers = itinerary(self._upstreams, self._shunned, self._clock())
-        deadline = asyncio.get_running_loop().time() + self._settings.give_up_after
-        flight = self._flights[question] = Flight(question, servers, deadline)
-        self._landed.clear()
-        self._counters.in_flight = len(self._flights)
+        flight = self._flights.prepare(question, client)
+        if flight is None:
+            deliver(NO_UPSTREAM)
+            return
+        self._admission.start(client)
         self._join(flight, client, deliver)
-        self._ask_next(flight)
+        self._flights.start(flight)
 
     def _join(self, flight: Flight, client: str, deliver: Deliver) -> None:
-        flight.waiting.append((client, deliver))
-        self._waiting[client] += 1
-        self._waiting_in_all += 1
+        until = time.monotonic() + self._settings.give_up_after
+        flight.waiting.append(Waiter(until, client, deliver))
+        self._admission.join(client)
+        self._nobody_waits.clear()
 
-    def _ask_next(self, flight: Flight) -> None:
-        """Ask the next server that can be asked; where there is none, that was it."""
-        flight.rest()
-        while flight.servers and asyncio.get_running_loop().time() < flight.deadline:
-            upstream = flight.servers.popleft()
-            done = partial(self._on_result, flight, upstream)
-            self._counters.upstream_queries += 1
-            try:
-                flight.exchange = UdpExchange(
-                    upstream, flight.question, self._ears, self._clock, self._counters, done
-                )
-            except OSError:
-                self._blame(flight, upstream, Failure.UNREACHABLE)
-                continue
-            self._set_timer(flight, upstream)
+    # ---- how flights went ---------------------------------------------------------------------
+
+    def answered(self, flight: Flight, relayed: Relayed) -> None:
+        """A good answer, unless it points inside."""
+        inside = culprit(relayed.addresses, self._subnets) if relayed.addresses else None
+        if inside is not None:
+            self._refuse(flight, str(inside))
             return
-        self._land(flight, flight.last_word)
+        self._memory.keep(flight.question, relayed)
+        self._failures.drop(flight.question)
+        self._land(flight, Outcome(relayed))
 
-    def _ask_over_tcp(self, flight: Flight, upstream: Upstream) -> None:
-        flight.rest()
-        self._counters.upstream_queries += 1
-        done = partial(self._on_result, flight, upstream)
-        flight.exchange = TcpExchange(upstream, flight.question, self._clock, done)
-        self._set_timer(flight, upstream)
+    def failed(self, flight: Flight, failure: Outcome) -> None:
+        """No answer, so that question may rest for a while (RFC 9520)."""
+        self._failures.note(flight.question, failure, self._clock())
+        self._land(flight, self._or_stale(flight.question, failure))
 
-    def _set_timer(self, flight: Flight, upstream: Upstream) -> None:
-        loop = asyncio.get_running_loop()
-        when = min(loop.time() + self._settings.upstream_timeout, flight.deadline)
-        flight.timer = loop.call_at(when, self._on_timeout, flight, upstream)
+    def kept_waiting(self, flight: Flight, waiters: list[Waiter]) -> None:
+        """There may be an answer later, but these are told now what there is."""
+        self._failures.note(flight.question, NO_ANSWER, self._clock())
+        self._tell(waiters, self._or_stale(flight.question, NO_ANSWER))
 
-    def _on_timeout(self, flight: Flight, upstream: Upstream) -> None:
-        self._blame(flight, upstream, Failure.TIMED_OUT)
-        self._ask_next(flight)
+    def fell_silent(self, upstream: Upstream) -> None:
+        """Perhaps it asks us, and waits for our answer."""
+        question = self._loops.suspect(upstream, self._clock())
+        if question is not None:
+            with suppress(OSError):
+                self._probe(upstream, question)
 
-    def _on_result(self, flight: Flight, upstream: Upstream, result: Result) -> None:
-        """What a server came up with; its exchange is over."""
-        flight.exchange = None
-        if isinstance(result, Relayed) and not result.is_failure:
-            self._trust(upstream)
-            self._remember(flight.question, result)
-            self._land(flight, result)
-        elif result is Failure.ASK_OVER_TCP:
-            self._ask_over_tcp(flight, upstream)
-        else:
-            self._blame(flight, upstream, result)
-            self._ask_next(flight)
+    def is_back(self, upstream: Upstream) -> None:
+        """What failed meanwhile may be asked again, and what is on its way asks it."""
+        self._failures.clear()
+        self._flights.redirect()
 
-    def _blame(self, flight: Flight, upstream: Upstream, result: Result) -> None:
-        """A server did not help: only silence is a reason to ask it the same again."""
-        if result is Failure.TIMED_OUT:
-            self._counters.upstream_timeouts += 1
-        else:
-            self._counters.upstream_failures += 1
-            flight.rule_out(upstream)
-        if isinstance(result, Relayed):
-            flight.last_word = result
-        elif isinstance(result, Failure):
-            if upstream not in self._shunned:
-                log.warning("upstream %s:%s fails: %s", *upstream, result.value)
-            self._shunned[upstream] = self._clock() + SHUN_FOR
+    def _refuse(self, flight: Flight, inside: str) -> None:
+        self._counters.rebinding += 1
+        if self._clock() - self._warned_at > _WARN_EVERY:
+            self._warned_at = self._clock()
+            log.warning("%s points at %s: not passed on", text_of(flight.question.name), inside)
+        self._memory.drop(flight.question)
+        self.failed(flight, REBINDING)
 
-    def _trust(self, upstream: Upstream) -> None:
-        if self._shunned.pop(upstream, None) is not None:
-            log.info("upstream %s:%s answers again", *upstream)
-
-    def _remember(self, question: Question, relayed: Relayed) -> None:
-        if not relayed.life or len(relayed.body) > REMEMBERED_SIZE:
-            return
-        self._remembered[question] = relayed
-        self._remembered.move_to_end(question)
-        if len(self._remembered) > REMEMBERED_MAX:
-            self._remembered.popitem(last=False)
-
-    def _land(self, flight: Flight, relayed: Relayed | None) -> None:
+    def _land(self, flight: Flight, outcome: Outcome) -> None:
         """Tell everybody who waits, and be done."""
-        flight.rest()
-        del self._flights[flight.question]
-        self._counters.in_flight = len(self._flights)
-        if not self._flights:
-            self._landed.set()
-        for client, deliver in flight.waiting:
-            self._leave(client)
-            deliver(relayed)
+        waiters = self._flights.land(flight)
+        self._admission.end(flight.client)
+        self._tell(waiters, outcome)
 
-    def _leave(self, client: str) -> None:
-        self._waiting_in_all -= 1
-        self._waiting[client] -= 1
-        if not self._waiting[client]:
-            del self._waiting[client]
+    def _tell(self, waiters: Iterable[Waiter], outcome: Outcome) -> None:
+        for each in waiters:
+            self._admission.leave(each.client)
+            each.deliver(outcome)
+        if not self._admission.waiting_in_all:
+            self._nobody_waits.set()
 
+    # ---- loops --------------------------------------------------------------------------------
 
-def itinerary(
-    upstreams: Sequence[Upstream], shunned: Mapping[Upstream, float], now: float
-) -> list[Upstream]:
-    """Whom to ask, in which order: as configured, but those that failed lately last; then again."""
-    trusted = [each for each in upstreams if shunned.get(each, now) <= now]
-    ordered = trusted + [each for each in upstreams if each not in trusted]
-    return (ordered * ATTEMPTS)[: max(ATTEMPTS, len(ordered))]
+    def _probe(self, upstream: Upstream, question: Question) -> None:
+        """Send the question that gives a loop away. Raises OSError."""
+
+        def done(_: Result) -> None:
+            self._probes.discard(probe)
+
+        def give_up() -> None:
+            if probe in self._probes:
+                self._probes.discard(probe)
+                probe.cancel()
+
+        ears = self._flights.ears
+        probe = UdpExchange(upstream, question, ears, self._clock, self._counters, done)
+        self._probes.add(probe)
+        asyncio.get_running_loop().call_later(_LOOP_WAIT, give_up)
+
+    def _note_loop(self, upstream: Upstream) -> None:
+        if upstream not in self._loops.found:
+            self._loops.found.add(upstream)
+            self._choose()

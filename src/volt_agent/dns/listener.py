@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from struct import Struct as Layout
 
 from ..model.network import Network
-from . import wire
 from .counters import Counters
+from .datagrams import Datagrams
+from .rationing import RATION, READ, Rationing
 from .reply import Tail
 from .responder import Responder
 
 # Datagrams for one wake-up of the loop, so that other tasks get their turn: under a flood they
 # waited 36 ms (p99) when it was 1,000, and more than this does not gain any throughput.
 DRAIN = 32
-# Queries are read up to here. Longer ones are malformed, or full of options nobody asked for.
-_LONGEST = wire.UDP_MAX
+# Linux values that Python 3.11 does not name (asm-generic/socket.h, linux/sock_diag.h).
+_SO_MEMINFO = 55
+_RMEM_ALLOC, _DROPS, _MEMINFO = 0, 8, Layout("=9I")
 
 _Source = tuple[str, int]
 
@@ -43,6 +47,9 @@ class UdpListener:
         self._counters = counters
         self._clock = clock
         self._askers = responder.views.askers(network.name)
+        self._datagrams = Datagrams(DRAIN)
+        self._rationing = Rationing()
+        self._rations = False  # in the next turn
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self.drain)
 
@@ -54,35 +61,77 @@ class UdpListener:
         self._loop.remove_reader(self.socket)
         self.socket.close()
 
-    def drain(self) -> bool:
-        """Answer what is queued, at most DRAIN datagrams; returns whether there may be more."""
-        receive, view_of = self.socket.recvfrom, self._askers.get
-        send, clock = self.socket.sendto, self._clock
-        cached, may_be_more = 0, True
-        for _ in range(DRAIN):
-            try:
-                packet, source = receive(_LONGEST)
-            except BlockingIOError:
-                may_be_more = False
-                break
-            except OSError:  # an error that the kernel reports here once, not about this socket
-                continue
-            view = view_of(source[0])
-            tail = None if view is None else view.ready(packet[2:])
-            if isinstance(tail, Tail):
-                tail = tail.at(clock())
-            if tail is None:
-                self._respond(packet, source)
-                continue
-            cached += 1
-            try:
-                send(packet[:2] + tail, source)
-            except OSError:
-                self._counters.unsent += 1
-        self._counters.cached += cached
-        return may_be_more
+    @property
+    def overflows(self) -> int:
+        """Datagrams that the kernel dropped because the queue was full, since the socket exists."""
+        return self._memory_info()[_DROPS]
 
-    def _respond(self, packet: bytes, source: _Source) -> None:
+    def drain(self) -> bool:
+        """Answer what is queued, as much as fits into a turn; returns whether there may be more."""
+        now = self._clock()
+        if self._rations:
+            answered = self._ration()
+        else:
+            answered = self._datagrams.receive(self.socket.fileno())
+            self._answer(answered, now)
+        if answered < DRAIN:
+            self._rations = False
+            return False
+        self._rations = self._rationing.is_due(self._memory_info()[_RMEM_ALLOC], answered, now)
+        return True
+
+    def _answer(self, got: int, now: float) -> None:
+        """Answer the first `got` datagrams: those whose reply is ready all at once."""
+        datagrams, view_of, sizes = self._datagrams, self._askers.get, self._datagrams.sizes
+        cached = first = 0
+        for i, address, body, length in zip(
+            range(got), datagrams.addresses, datagrams.bodies, datagrams.lengths, strict=False
+        ):
+            view = view_of(bytes(address))
+            tail = None if view is None else view.ready(bytes(body[: length - 2]))
+            if isinstance(tail, Tail):
+                tail = tail.at(now)
+            if tail is None:
+                self._send_ready(first, i)
+                first = i + 1
+                self._respond(i)
+                continue
+            size = len(tail)
+            body[:size] = tail
+            sizes[i] = size + 2
+            cached += 1
+        self._send_ready(first, got)
+        self._counters.cached += cached
+
+    def _send_ready(self, first: int, end: int) -> None:
+        if first < end:
+            self._counters.unsent += self._datagrams.send(self.socket.fileno(), first, end)
+
+    def _ration(self) -> int:
+        """Answer what is queued, but no asker more than his ration; returns how many were read."""
+        descriptor, datagrams, spent = self.socket.fileno(), self._datagrams, Counter[bytes]()
+        answered = 0
+        while spent.total() < READ and answered < DRAIN:
+            got = datagrams.receive(descriptor)
+            for i, address in enumerate(map(bytes, datagrams.addresses[:got])):
+                spent[address] += 1
+                if spent[address] <= RATION:
+                    self._respond(i)
+                    answered += 1
+            if got < DRAIN:
+                break
+        self._counters.rationed += sum(max(count - RATION, 0) for count in spent.values())
+        return spent.total()
+
+    def _memory_info(self) -> tuple[int, ...]:
+        """What the kernel says about the socket's queue, in the order of SK_MEMINFO_*."""
+        return _MEMINFO.unpack(
+            self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        )
+
+    def _respond(self, i: int) -> None:
+        """Have the responder answer datagram `i`."""
+        packet, source = self._datagrams.packet(i), self._datagrams.source(i)
         view = self._responder.view_of(self._network, source[0])
         self._responder.respond(view, packet, source[0], partial(self._send, source))
 

@@ -1,17 +1,18 @@
 """What upstream servers say: read just enough to pass it on unchanged and to let it age.
 
-The records stay octets, so that types nobody here has heard of pass through. Only three things are
-touched: the OPT record is ours to write for each asker (RFC 6891, section 6.1.1: hop by hop), the
-TTLs count down, and the question comes back in the asker's own mix of cases. The question is as
-long as before, so compression pointers stay right.
+The records that belong to the question stay octets (`records` tells which those are). Only three
+things are touched: the OPT record is ours to write for each asker (RFC 6891, section 6.1.1: hop by
+hop), the TTLs count down, and the question comes back in the asker's own mix of cases. The question
+is as long as before, so compression pointers to it stay right.
 """
 
 from __future__ import annotations
 
 from struct import Struct as Layout
-from typing import Final, NamedTuple
+from typing import Final
 
-from . import wire
+from . import extended, wire
+from .records import Names, Record, octets_of, read_records, relevant
 from .wire import HEADER, Malformed, Query, Rcode, Type
 
 # An answer is believed no longer than this (seconds), whatever its TTL says: an hour, as in
@@ -19,59 +20,67 @@ from .wire import HEADER, Malformed, Query, Rcode, Type
 # ones shorter: RFC 2308, section 5, knows of trouble beyond hours, and new names should appear.
 LONGEST_LIFE = 3600
 LONGEST_NEGATIVE_LIFE = 300
+# RFC 8767, section 4: the TTL under which an answer is told that should not be used any more.
+STALE_TTL = 30
 
-# A record costs a microsecond or two to read, on the loop. The longest replies in practice, of DNS
-# service discovery and block lists, have a few hundred.
-RECORDS_MAX = 1000
-
-_RECORD = wire.RECORD
 _COUNTS = Layout("!HHHHH")
 _TTL: Final = Layout("!I").pack_into
 _MINIMUM: Final = Layout("!I").unpack_from
-
-
-class Record(NamedTuple):
-    """Where a record stands: its type, its TTL, where that TTL is, where its data begin and end."""
-
-    rtype: int
-    ttl: int
-    ttl_at: int
-    data: int
-    end: int
+_ADDRESSES = (Type.A, 28)
 
 
 class Relayed:
     """An upstream server's reply: `rcode` with its extension, `life` in seconds (0: do not cache).
 
-    `arrived` is on the monotonic clock. `body` are all records but OPT.
+    `arrived` is on the monotonic clock. `body` are the records that belong to the question;
+    `addresses` what those of type A and AAAA say; `extended` is the server's extended error.
     """
 
     __slots__ = (
-        "_aged",
         "_counts",
-        "_second",
         "_ttls",
+        "addresses",
         "arrived",
         "body",
+        "extended",
         "flags",
         "life",
         "rcode",
     )
 
-    def __init__(self, packet: bytes, question_end: int, arrived: float) -> None:
-        """Read `packet`, whose question has been matched already. Raises Malformed."""
+    def __init__(
+        self, packet: bytes, question_end: int, arrived: float, dnssec_ok: bool = False
+    ) -> None:
+        """Read `packet`, whose question has been matched already. Raises Malformed.
+
+        `dnssec_ok` is whether signatures were asked for. A cut message may be cut anywhere, so
+        whoever gets Malformed looks at TC, too.
+        """
         _, self.flags, _, answers, authorities, additionals = HEADER.unpack_from(packet)
-        records = _read_records(packet, question_end, answers + authorities + additionals)
-        kept, extension = _without_opt(records, answers + authorities)
-        end = kept[-1].end if kept else question_end
+        names = Names(packet, packet[HEADER.size : question_end - 4].lower())
+        records = read_records(names, question_end, answers + authorities + additionals)
+        extension, self.extended = _opt(packet, records, answers + authorities)
+        told, proofs = relevant(
+            names, records[:answers], records[answers : answers + authorities], dnssec_ok
+        )
         self.rcode = self.flags & 0xF | extension << 4
+        if answers and not told and not self.is_failure:
+            raise Malformed("answers another question")
         self.arrived = arrived
-        self.body = packet[question_end:end]
-        self.life = _life(self.rcode, packet, kept[:answers], kept[answers : answers + authorities])
-        self._counts = (answers, authorities, len(kept) - answers - authorities)
-        self._ttls = tuple((each.ttl_at - question_end, each.ttl) for each in kept)
-        self._second = 0
-        self._aged = self.body
+        self.life = _life(self.rcode, packet, told, proofs)
+        kept = told + proofs if proofs else told
+        self.addresses = tuple(
+            [packet[each.data : each.end] for each in told if each.rtype in _ADDRESSES]
+        )
+        self.body, places = octets_of(names, kept, question_end)
+        self._counts = (len(told), len(proofs))
+        lives = [each.ttl for each in kept]
+        if lives and max(lives) > LONGEST_LIFE:
+            lives = [min(_bounded(each), LONGEST_LIFE) for each in lives]
+            self._ttls = tuple(zip(places, lives, strict=True))
+            self.body = self._with_ttls(0)
+        else:
+            self._ttls = tuple(zip(places, lives, strict=True))
 
     def __repr__(self) -> str:
         return f"<Relayed {self.rcode} [{self._counts} records, {self.life} s]>"
@@ -89,43 +98,75 @@ class Relayed:
         return now - self.arrived < self.life
 
     def body_at(self, now: float) -> bytes:
-        """The records with their TTLs counted down to `now`. Counted once a second."""
-        second = int(now - self.arrived)
-        if second != self._second:
-            aged = bytearray(self.body)
-            for at, ttl in self._ttls:
-                _TTL(aged, at, max(ttl - second, 0))
-            self._second, self._aged = second, bytes(aged)
-        return self._aged
+        """The records with their TTLs counted down to `now`."""
+        seconds = int(now - self.arrived)
+        return self._with_ttls(seconds) if seconds else self.body
 
     def tail_for(self, query: Query) -> Tail:
         """The reply to `query`, ready to be sent now and again."""
+        option = b"" if self.extended is None else extended.option(self.extended)
+        return Tail(self, *self._frame(query, option))
+
+    def stale_tail_for(self, query: Query) -> bytes:
+        """The reply to `query` when this is all there is, although its time is over (RFC 8767)."""
+        is_negative = self.rcode == Rcode.NXDOMAIN
+        code = extended.Info.STALE_NXDOMAIN if is_negative else extended.Info.STALE_ANSWER
+        head, opt = self._frame(query, extended.option(code))
+        body = bytearray(self.body)
+        for at, _ in self._ttls:
+            _TTL(body, at, STALE_TTL)
+        return b"".join((head, body, opt))
+
+    def _frame(self, query: Query, option: bytes) -> tuple[bytes, bytes]:
+        """What stands before and behind the records."""
         ad = self.flags & wire.AD if _wants_ad(query) else 0
         asked = query.flags & (wire.RD | wire.CD)
         flags = wire.QR | wire.RA | asked | ad | self.flags & wire.TC | self.rcode & 0xF
-        opt = b"" if query.edns is None else wire.opt_record(query.edns, self.rcode)
-        answers, authorities, additionals = self._counts
-        counts = _COUNTS.pack(flags, 1, answers, authorities, additionals + bool(opt))
-        return Tail(self, counts + query.question, opt)
+        opt = b"" if query.edns is None else wire.opt_record(query.edns, self.rcode, option)
+        counts = _COUNTS.pack(flags, 1, *self._counts, bool(opt))
+        return counts + query.question, opt
+
+    def _with_ttls(self, seconds: int) -> bytes:
+        """The records with the TTLs as they are `seconds` after they came."""
+        aged = bytearray(self.body)
+        for at, ttl in self._ttls:
+            _TTL(aged, at, ttl - seconds if ttl > seconds else 0)
+        return bytes(aged)
 
 
 class Tail:
     """A relayed reply in one asker's form, without its id. It ages, and dies with its TTL."""
 
-    __slots__ = ("_head", "_opt", "_relayed")
+    __slots__ = ("_head", "_octets", "_opt", "_relayed", "_until")
 
     def __init__(self, relayed: Relayed, head: bytes, opt: bytes) -> None:
         self._relayed = relayed
         self._head = head
         self._opt = opt
+        self._until = 0.0
+        self._octets: bytes | None = None
 
     def at(self, now: float) -> bytes | None:
-        """The tail as it has to read at `now`."""
-        return self.now(now) if self._relayed.is_alive(now) else None
+        """The tail as it has to read at `now`; None when its time is over."""
+        if now >= self._until:  # put together once a second
+            self._renew(now)
+        return self._octets
 
     def now(self, now: float) -> bytes:
         """The same, even of a reply that may not be cached."""
+        return self.at(now) or self._made(now)
+
+    def _made(self, now: float) -> bytes:
         return self._head + self._relayed.body_at(now) + self._opt
+
+    def _renew(self, now: float) -> None:
+        relayed = self._relayed
+        if not relayed.is_alive(now):
+            self._octets = None
+            return
+        self._octets = self._made(now)
+        # Lives are whole seconds, so the next change of a TTL comes no later than the end.
+        self._until = relayed.arrived + int(now - relayed.arrived) + 1
 
 
 def matches(packet: bytes, ident: bytes, question: bytes) -> bool:
@@ -152,67 +193,34 @@ def _wants_ad(query: Query) -> bool:
     return bool(query.flags & wire.AD) or (query.edns is not None and query.edns.dnssec_ok)
 
 
-def _read_records(packet: bytes, at: int, count: int) -> list[Record]:
-    """All records, in order. The packet has to hold them all; octets behind them are dropped."""
-    if count > RECORDS_MAX:
-        raise Malformed("too many records")
-    records = []
-    size = len(packet)
-    for _ in range(count):
-        at = _skip_name(packet, at)
-        data = at + _RECORD.size
-        if data > size:
-            raise Malformed("cut record")
-        rtype, _, ttl, length = _RECORD.unpack_from(packet, at)
-        end = data + length
-        if end > size:
-            raise Malformed("cut record")
-        records.append(Record(rtype, ttl, at + 4, data, end))
-        at = end
-    return records
-
-
-def _skip_name(packet: bytes, at: int) -> int:
-    """The offset behind a name that may end in a compression pointer (RFC 1035, section 4.1.4)."""
-    while at < len(packet):
-        length = packet[at]
-        if length >= 0xC0:
-            return at + 2
-        if length > 63:
-            break
-        at += length + 1
-        if length == 0:
-            return at
-    raise Malformed("bad name")
-
-
-def _without_opt(records: list[Record], additional_at: int) -> tuple[list[Record], int]:
-    """The records up to OPT, and the extension of the rcode that OPT carries.
-
-    OPT is nearly always the last one. What follows it goes too: later records cannot be moved,
-    because others may point into them, and the additional section is a courtesy.
-    """
-    for index, record in enumerate(records):
-        if record.rtype == Type.OPT:
-            if index < additional_at:
-                raise Malformed("an OPT record in the wrong section")
-            return records[:index], record.ttl >> 24
-    return records, 0
+def _opt(packet: bytes, records: list[Record], additional_at: int) -> tuple[int, int | None]:
+    """The extension of the rcode and the extended error that the OPT record carries, if any."""
+    kinds = [each.rtype for each in records]
+    if Type.OPT not in kinds:
+        return 0, None
+    index = kinds.index(Type.OPT)
+    if index < additional_at:  # RFC 6891, section 6.1.1
+        raise Malformed("an OPT record in the wrong section")
+    opt = records[index]
+    code = extended.code_in(packet[opt.data : opt.end]) if opt.end > opt.data else None
+    return opt.ttl >> 24, code
 
 
 def _life(rcode: int, packet: bytes, answers: list[Record], authority: list[Record]) -> int:
     """For how many seconds the reply may be used again; failures are not for the cache."""
-    if rcode == Rcode.NOERROR and answers:
-        return min(LONGEST_LIFE, *(_bounded(each.ttl) for each in answers))
     if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
         return 0
-    # RFC 2308, section 5: the lesser of the SOA's TTL and its MINIMUM field; without SOA not at
-    # all.
+    lives = [_bounded(each.ttl) for each in answers]
+    lives.append(LONGEST_LIFE)
+    # RFC 2308, section 5: the lesser of the SOA's TTL and its MINIMUM field. An alias may stand
+    # before what is not there (section 2.1), so both may count.
     for each in authority:
         if each.rtype == Type.SOA and each.end - each.data >= 20:
-            minimum = _MINIMUM(packet, each.end - 4)[0]
-            return min(LONGEST_NEGATIVE_LIFE, _bounded(each.ttl), _bounded(minimum))
-    return 0
+            minimum = _bounded(_MINIMUM(packet, each.end - 4)[0])
+            lives.append(min(LONGEST_NEGATIVE_LIFE, _bounded(each.ttl), minimum))
+            return min(lives)
+    # What is not there without a SOA is not cached at all.
+    return min(lives) if answers and rcode == Rcode.NOERROR else 0
 
 
 def _bounded(ttl: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -11,10 +12,11 @@ from ..model.network import Network
 from ..model.snapshot import Change, Snapshot
 from . import wire
 from .answers import Found, Names
-from .cache import TailCache
+from .cache import TailCache, find_tail
 from .counters import Counters
 from .forward import Forwarder, Question
-from .reply import Relayed, Tail
+from .outcome import ISOLATED, Outcome
+from .reply import Tail
 from .settings import DnsSettings
 from .view import Sight, View, Views
 from .wire import Malformed, Query, Rcode, Type
@@ -24,7 +26,13 @@ Send = Callable[[bytes], None]
 # How many finished replies are kept, by kind. `known` names cannot be made up by strangers; the
 # other kinds can, and have bounds of their own so that they do not push the known ones out.
 # Measured: 300 octets each, 39 MB when all the room for known ones is taken.
-CACHE_LIMITS = {"known": 131_072, "reverse": 4_096, "unknown": 4_096, "relayed": 4_096}
+CACHE_LIMITS = {
+    "known": 131_072,
+    "reverse": 4_096,
+    "unknown": 4_096,
+    "reserved": 4_096,
+    "relayed": 16_384,
+}
 # The same name comes in some eight forms per view (A and AAAA, with and without EDNS, glibc, musl,
 # resolved), and there are a few views for each.
 PER_NAME = 64
@@ -33,10 +41,17 @@ PER_NAME = 64
 REFUSED_TYPES = frozenset((Type.IXFR, Type.AXFR, Type.MAILB, Type.MAILA, Type.OPT))
 
 
+def _send_as_asked(name: bytes, send: Send, reply: bytes) -> None:
+    """Send `reply` with the name of the question in the asker's mix of cases ("0x20")."""
+    start, end = wire.HEADER.size, wire.HEADER.size + len(name)
+    send(reply[:start] + name + reply[end:])
+
+
 class Reach(Enum):
     """Where an answer comes from."""
 
     LOCAL = "local"
+    RESERVED = "reserved"
     FORWARDED = "forwarded"
     REFUSED = "refused"
 
@@ -69,7 +84,7 @@ class Responder:
     def start(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.views.start(snapshot)
-        self._forwarder.avoid(self.views.subnets.gateways)
+        self._forwarder.surround(self.views.subnets)
 
     def follow(self, old: Snapshot, new: Snapshot, change: Change) -> int:
         """Take in a change; every answer after it is right. Returns how many tails it dropped.
@@ -101,8 +116,9 @@ class Responder:
 
     def _networks_changed(self, change: Change) -> int:
         """Which addresses are ours is another question now, and who may ask upstream."""
-        self._forwarder.avoid(self.views.subnets.gateways)
-        dropped = self.caches["reverse"].clear() + self.caches["relayed"].clear()
+        self._forwarder.surround(self.views.subnets)
+        about_addresses = ("reverse", "reserved", "relayed")
+        dropped = sum(self.caches[each].clear() for each in about_addresses)
         for each in change.touched():
             if isinstance(each, Network):
                 dropped += sum(map(self._drop, self.names.structural(each.name)))
@@ -110,8 +126,9 @@ class Responder:
 
     def view_of(self, network: Network, host: str) -> View:
         """The view of `host` (an address as text) when it asks on `network`."""
-        known = self.views.askers(network.name).get(host)
-        return known or self.views.meet(self.snapshot, network, host)
+        source = socket.inet_aton(host)
+        known = self.views.askers(network.name).get(source)
+        return known or self.views.meet(self.snapshot, network, source)
 
     # ---- answering ----------------------------------------------------------------------------
 
@@ -123,10 +140,18 @@ class Responder:
         `client` is who pays when there is too much to forward; `stream` says TCP, where nothing is
         too long. Returns False, without a call, where there will be no reply.
         """
+        if not stream and (tail := find_tail(view.tails, packet, self._clock())) is not None:
+            self._counters.cached += 1
+            send(packet[:2] + tail)
+            return True
         if not wire.may_be_answered(packet):
             self._counters.dropped += 1
             return False
         rcode, query = self._read(packet)
+        if query is not None and not query.is_lower_case:
+            # All that follows is about the name in lower case; the asker gets his own back.
+            send = partial(_send_as_asked, query.asked_name, send)
+            query = query.in_lower_case()
         if query is None:
             send(wire.error_reply(packet, rcode))
         elif rcode:
@@ -149,8 +174,9 @@ class Responder:
         """Where the answer to a question comes from."""
         if qtype in REFUSED_TYPES:
             return Reach.REFUSED
-        if self.names.look_up(self.snapshot, self.views.subnets, sight, name, qtype) is not None:
-            return Reach.LOCAL
+        found = self.names.look_up(self.snapshot, self.views.subnets, sight, name, qtype)
+        if found is not None:
+            return Reach.RESERVED if found.kind == "reserved" else Reach.LOCAL
         return Reach.FORWARDED if self.may_forward(sight) else Reach.REFUSED
 
     def _read(self, packet: bytes) -> tuple[int, Query | None]:
@@ -186,15 +212,17 @@ class Responder:
 
     def _relay(self, view: View, query: Query, client: str, send: Send, stream: bool) -> None:
         """Send what an upstream server says, or said. Who does not want recursion gets none."""
-        if not query.flags & wire.RD or not self.may_forward(view.sight):
+        may_forward = self.may_forward(view.sight)
+        if not query.flags & wire.RD or not may_forward:
             self._counters.refused += 1
-            send(query.packet[:2] + wire.reply_tail(query, Rcode.REFUSED))
+            why = b"" if may_forward else ISOLATED.error
+            send(query.packet[:2] + wire.reply_tail(query, Rcode.REFUSED, options=why))
             return
         question = Question.of(query)
-        relayed = self._forwarder.recall(question)
-        if relayed is not None:
+        outcome = self._forwarder.recall(question)
+        if outcome is not None:
             self._counters.relayed += 1
-            self._pass_on(view, query, relayed, send, stream)
+            self._pass_on(view, query, outcome, send, stream)
             return
         self._counters.forwarded += 1
         deliver = partial(self._deliver, self._moment, view, query, send, stream)
@@ -207,25 +235,24 @@ class Responder:
         query: Query,
         send: Send,
         stream: bool,
-        relayed: Relayed | None,
+        outcome: Outcome,
     ) -> None:
         """An upstream server has answered, or none has. Meanwhile the name may have become ours."""
         found = None if asked == self._moment else self._look_up(view, query)
         if found is not None:
             self._tell(view, query, found, send, stream)
-        elif relayed is None:
-            send(query.packet[:2] + wire.reply_tail(query, Rcode.SERVFAIL))
         else:
-            self._pass_on(view, query, relayed, send, stream)
+            self._pass_on(view, query, outcome, send, stream)
 
     def _pass_on(
-        self, view: View, query: Query, relayed: Relayed, send: Send, stream: bool
+        self, view: View, query: Query, outcome: Outcome, send: Send, stream: bool
     ) -> None:
         now = self._clock()
-        kept = relayed.tail_for(query)
-        tail = kept.now(now)
+        kept = outcome.tail_for(query)
+        may_keep = isinstance(kept, Tail) and kept.at(now) is not None
+        tail = kept.now(now) if isinstance(kept, Tail) else kept
         if not stream:
-            if len(tail) + 2 <= query.room and relayed.is_alive(now):
+            if may_keep and len(tail) + 2 <= query.room:
                 self._keep("relayed", view, query, kept)
             tail = wire.truncated(query, tail, query.room)
         send(query.packet[:2] + tail)

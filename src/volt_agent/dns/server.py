@@ -14,6 +14,7 @@ from . import explain, sockets, wire
 from .counters import Counters
 from .explain import DnsEntry, DnsExplanation
 from .forward import Forwarder
+from .health import Health
 from .listener import UdpListener
 from .responder import Responder
 from .settings import DnsSettings
@@ -84,7 +85,8 @@ class NameServer:
 
         Raises Invalid, and then nothing has changed.
         """
-        self._responder.configure(settings)
+        if settings != self._settings:
+            self._responder.configure(settings)
         self._forwarder.configure(settings)
         self._settings = settings
 
@@ -118,6 +120,21 @@ class NameServer:
     def listening(self) -> tuple[IPv4Address, ...]:
         """The gateway addresses that are answered on, sorted."""
         return tuple(sorted(door.gateway for door in self._open.values()))
+
+    @property
+    def upstreams(self) -> tuple[Health, ...]:
+        """What is known of each server that is asked for other names."""
+        return self._forwarder.healths
+
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """A sentence for each upstream server that turned out to be volt itself."""
+        return self._forwarder.loops
+
+    @property
+    def overflows(self) -> int:
+        """Datagrams that the kernel dropped because the queue of their network was full."""
+        return sum(door.overflows for door in self._open.values())
 
     def flush(self) -> int:
         """Empty the caches; returns how many entries they had."""
@@ -193,6 +210,10 @@ class _Door:
     @property
     def gateway(self) -> IPv4Address:
         return IPv4Address(self._address[0])
+
+    @property
+    def overflows(self) -> int:
+        return self._udp.overflows
 
     def move(self, address: tuple[str, int], ifindex: int) -> bool:
         """Be on the device `ifindex` from now on; False where that takes new sockets."""

@@ -15,56 +15,27 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from msgspec import Struct
-
 from . import wire
 from .counters import Counters
+from .health import Upstream
+from .question import Question
 from .reply import Relayed, matches, matches_but_for_case
-from .wire import HEADER, Malformed, Query
-
-Upstream = tuple[str, int]
+from .wire import HEADER, Malformed
 
 # Wrong replies to one question after which somebody is probably guessing: over TCP he cannot.
 STRAYS_MAX = 8
 # Sockets that are served for one wake-up of the loop.
 _EVENTS = 16
+_DATAGRAMS = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 # What a server may send over UDP although we announce less.
 _DATAGRAM_MAX = 4096
-
-
-class Question(Struct, frozen=True):
-    """What is asked upstream; askers with equal questions share one.
-
-    `name` is in wire form and lower case.
-    """
-
-    name: bytes
-    qtype: int
-    dnssec_ok: bool
-    checking_disabled: bool
-
-    @classmethod
-    def of(cls, query: Query) -> Question:
-        dnssec_ok = query.edns is not None and query.edns.dnssec_ok
-        return cls(query.name, query.qtype, dnssec_ok, bool(query.flags & wire.CD))
-
-    def packet(self, ident: bytes, section: bytes) -> bytes:
-        """The query to send; `section` is the question with its letters mixed.
-
-        AD is set so that the server tells whether it validated (RFC 6840, section 5.7).
-        """
-        flags = wire.AD | (wire.CD if self.checking_disabled else 0)
-        return wire.query_packet(ident, section, flags, self.dnssec_ok)
-
-    def section(self, entropy: bytes) -> bytes:
-        return wire.question_of(wire.mix_case(self.name, entropy), self.qtype)
 
 
 class Failure(Enum):
     """Why there is no reply."""
 
-    TIMED_OUT = "no reply in time"
-    UNREACHABLE = "could not be reached, or said nothing that could be read"
+    UNREACHABLE = "could not be reached"
+    NONSENSE = "said nothing that could be read"
     ASK_OVER_TCP = "the reply has to be fetched over TCP"
 
 
@@ -90,7 +61,7 @@ class Ears:
         self._epoll: select.epoll | None = None
         self._listening: dict[int, Callable[[], None]] = {}
 
-    def listen(self, sock: socket.socket, on_readable: Callable[[], None]) -> None:
+    def listen(self, sock: socket.SocketType, on_readable: Callable[[], None]) -> None:
         """Call `on_readable` while there is something to read, or an error to be told."""
         if self._epoll is None:
             self._epoll = select.epoll()
@@ -98,7 +69,7 @@ class Ears:
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         self._listening[sock.fileno()] = on_readable
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: socket.SocketType) -> None:
         """Close `sock`, which takes it out of the set as well (epoll(7))."""
         self._listening.pop(sock.fileno(), None)
         sock.close()
@@ -135,6 +106,7 @@ class UdpExchange:
         """Sends at once. Raises OSError where that is impossible (no route, no descriptors)."""
         entropy = os.urandom(2 + len(question.name))
         self._ident = entropy[:2]
+        self._question = question
         self._section = question.section(entropy[2:])
         self._ears = ears
         self._clock = clock
@@ -167,7 +139,7 @@ class UdpExchange:
     def _judge(self, packet: bytes) -> Result | None:
         """What to make of a packet from the server's address; None: go on waiting."""
         if matches(packet, self._ident, self._section):
-            return _read(packet, self._section, self._clock())
+            return _read(packet, self._question, self._clock())
         if matches_but_for_case(packet, self._ident, self._section):
             # Some servers do not give back the case. TCP proves who we talk to in another way.
             return Failure.ASK_OVER_TCP
@@ -202,11 +174,11 @@ class TcpExchange:
             self._done(Failure.UNREACHABLE)
             return
         if matches_but_for_case(packet, ident, section):
-            result = _read(packet, section, self._clock())
+            result = _read(packet, self._question, self._clock())
             # A server that cuts short what has no limit has nothing better to say.
-            self._done(Failure.UNREACHABLE if result is Failure.ASK_OVER_TCP else result)
+            self._done(Failure.NONSENSE if result is Failure.ASK_OVER_TCP else result)
         else:
-            self._done(Failure.UNREACHABLE)
+            self._done(Failure.NONSENSE)
 
 
 async def ask_over_tcp(upstream: Upstream, packet: bytes) -> bytes:
@@ -223,10 +195,14 @@ async def ask_over_tcp(upstream: Upstream, packet: bytes) -> bytes:
         writer.close()
 
 
-def _connected(upstream: Upstream) -> socket.socket:
-    """A UDP socket that hears `upstream` only. The kernel binds it to a random port."""
+def _connected(upstream: Upstream) -> socket.SocketType:
+    """A UDP socket that hears `upstream` only. The kernel binds it to a random port.
+
+    It is of the type below socket.socket, which does the same for less: one is made for each
+    question.
+    """
     family = socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made = socket.SocketType(family, _DATAGRAMS)
     try:
         made.connect(upstream)
     except OSError:
@@ -235,10 +211,11 @@ def _connected(upstream: Upstream) -> socket.socket:
     return made
 
 
-def _read(packet: bytes, section: bytes, now: float) -> Result:
+def _read(packet: bytes, question: Question, now: float) -> Result:
+    """What a reply to `question` says, or why nothing can be made of it."""
+    if packet[2] & wire.TC >> 8:
+        return Failure.ASK_OVER_TCP
     try:
-        relayed = Relayed(packet, HEADER.size + len(section), now)
+        return Relayed(packet, HEADER.size + len(question.name) + 4, now, question.dnssec_ok)
     except Malformed:
-        # A cut reply may be cut anywhere.
-        return Failure.ASK_OVER_TCP if packet[2] & wire.TC >> 8 else Failure.UNREACHABLE
-    return Failure.ASK_OVER_TCP if relayed.is_truncated else relayed
+        return Failure.NONSENSE

@@ -78,6 +78,11 @@ class Subnets:
         at = bisect_right(self._first, first) - 1
         return self._networks[at] if at >= 0 and last <= self._last[at] else None
 
+    def reach_into(self, first: int, last: int) -> bool:
+        """Whether any subnet has an address from `first` to `last`."""
+        at = bisect_right(self._first, last) - 1
+        return at >= 0 and self._last[at] >= first
+
 
 def sight_of(snapshot: Snapshot, subnets: Subnets, network: Network, source: IPv4Address) -> Sight:
     """What `source` sees when it asks on `network`.
@@ -109,12 +114,12 @@ class Views:
 
     def __init__(self) -> None:
         self._views: dict[Sight, View] = {}
-        self._askers: dict[str, dict[str, View]] = {}
+        self._askers: dict[str, dict[bytes, View]] = {}
         self.subnets = Subnets()
         self.forgotten = 0
 
-    def askers(self, network: str) -> dict[str, View]:
-        """The known askers on `network` (source address as text -> view): the same dictionary until
+    def askers(self, network: str) -> dict[bytes, View]:
+        """The known askers on `network` (source address, packed -> view): the same dictionary until
         `leave`, so that a listener may hold on to it."""
         return self._askers.setdefault(network, {})
 
@@ -129,7 +134,7 @@ class Views:
             found = self._views[sight] = View(sight)
         return found
 
-    def meet(self, snapshot: Snapshot, network: Network, source: str) -> View:
+    def meet(self, snapshot: Snapshot, network: Network, source: bytes) -> View:
         """The view of an asker that is not among `askers` yet."""
         known = self.askers(network.name)
         if len(known) >= ASKERS_LIMIT:
@@ -156,7 +161,7 @@ class Views:
         """Take in a first snapshot."""
         self._start_over(snapshot)
 
-    def _forget(self, network: str, address: str) -> None:
+    def _forget(self, network: str, address: bytes) -> None:
         if self._askers.get(network, {}).pop(address, None) is not None:
             self.forgotten += 1
 
@@ -173,7 +178,7 @@ def _mentioned(sight: Sight) -> set[str]:
     return {sight.asked, *(sight.networks or ())}
 
 
-def _askers_of(old: Snapshot, new: Snapshot, touched: Object) -> Iterator[tuple[str, str]]:
+def _askers_of(old: Snapshot, new: Snapshot, touched: Object) -> Iterator[tuple[str, bytes]]:
     """From where the workload of a touched object asks, before and after: (network, address)."""
     if not isinstance(touched, Connection | Port | Reservation):
         return
@@ -183,4 +188,4 @@ def _askers_of(old: Snapshot, new: Snapshot, touched: Object) -> Iterator[tuple[
         places += snapshot.ports_of.get(touched.workload, ())
         for place in places:
             if isinstance(place, Connection | Port | Reservation) and place.address is not None:
-                yield place.network, str(place.address)
+                yield place.network, place.address.packed

@@ -12,6 +12,7 @@ from struct import Struct as Layout
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import Invalid
 
@@ -94,6 +95,20 @@ class Query(Struct, frozen=True):
     def question(self) -> bytes:
         """Name, type and class as they were asked, in the asker's mix of cases."""
         return self.packet[12 : self.end]
+
+    @property
+    def asked_name(self) -> bytes:
+        """The name in the asker's mix of cases."""
+        return self.packet[HEADER.size : self.end - _PAIR.size]
+
+    @property
+    def is_lower_case(self) -> bool:
+        return self.asked_name == self.name
+
+    def in_lower_case(self) -> Query:
+        """The same query, as if its name had been asked for in lower case."""
+        start = self.packet[: HEADER.size] + self.name
+        return replace(self, packet=start + self.packet[len(start) :])
 
     @property
     def room(self) -> int:
@@ -226,10 +241,10 @@ def record(owner: bytes, rtype: int, ttl: int, data: bytes) -> bytes:
     return owner + RECORD.pack(rtype, CLASS_IN, ttl, len(data)) + data
 
 
-def opt_record(edns: Edns, rcode: int = 0) -> bytes:
+def opt_record(edns: Edns, rcode: int = 0, options: bytes = b"") -> bytes:
     """Our OPT record: our size, our version (0), the asker's DO bit, the upper half of `rcode`."""
-    dnssec_ok = 0x8000 if edns.dnssec_ok else 0
-    return b"\0" + RECORD.pack(Type.OPT, UDP_MAX, rcode >> 4 << 24 | dnssec_ok, 0)
+    extended = rcode >> 4 << 24 | (0x8000 if edns.dnssec_ok else 0)
+    return b"\0" + RECORD.pack(Type.OPT, UDP_MAX, extended, len(options)) + options
 
 
 def reply_tail(
@@ -238,10 +253,14 @@ def reply_tail(
     answer: tuple[bytes, ...] = (),
     authority: tuple[bytes, ...] = (),
     flags: int = 0,
+    options: bytes = b"",
 ) -> bytes:
-    """A reply from its third octet on, with `flags` besides QR, RA and the asker's RD and CD."""
+    """A reply from its third octet on, with `flags` besides QR, RA and the asker's RD and CD.
+
+    `options` are for those who sent EDNS.
+    """
     head = QR | RA | flags | query.flags & (RD | CD) | rcode & 0xF
-    opt = b"" if query.edns is None else opt_record(query.edns, rcode)
+    opt = b"" if query.edns is None else opt_record(query.edns, rcode, options)
     counts = _COUNTS.pack(head, 1, len(answer), len(authority), 1 if opt else 0)
     return b"".join((counts, query.question, *answer, *authority, opt))
 
@@ -284,5 +303,8 @@ def question_of(name: bytes, qtype: int) -> bytes:
 
 def query_packet(ident: bytes, question: bytes, flags: int, dnssec_ok: bool) -> bytes:
     """A query of our own: recursion desired, an OPT record without options (so no ECS)."""
-    opt = opt_record(Edns(UDP_MAX, 0, dnssec_ok, False))
-    return b"".join((ident, _COUNTS.pack(RD | flags, 1, 0, 0, 1), question, opt))
+    counts = _COUNTS.pack(RD | flags, 1, 0, 0, 1)
+    return b"".join((ident, counts, question, _OUR_OPT[dnssec_ok]))
+
+
+_OUR_OPT = tuple(opt_record(Edns(UDP_MAX, 0, dnssec_ok, False)) for dnssec_ok in (False, True))

@@ -15,6 +15,7 @@ What the rest of volt sees:
 `pyroute`    the parts of pyroute2 that encode rare messages, imported when used
 `claim`      one agent per network namespace
 `namespaces` enters network namespaces for a moment; is this path one?
+`rooted`     files as a container sees them, without being led to the host's
 `nft`        nftables transactions through libnftables, in a thread of their own; past it
              `nft_elements`, which come, go and count, with `nft_keys` in the kernel's form
 `attempt`    tries a connection from inside a namespace

@@ -59,6 +59,10 @@ class Edge(Protocol):
     async def routes(self) -> tuple[Route, ...]:
         """The IPv4 routes of the agent's own namespace, main table."""
 
+    async def port_behind(self, bridge: str, mac: str) -> int:
+        """The ifindex of the port of `bridge` from which a frame of `mac` came last; 0 where none
+        did. Raises KernelRefused if there is no such bridge."""
+
     async def read_sysctl(self, key: str) -> str | None:
         """The value of a sysctl, stripped; None if there is no such key."""
 

@@ -28,6 +28,7 @@ class FakeEdge:
         self.mirror = Mirror()
         self.kernel = FakeKernel()
         self.flows: list[Tracked] = []  # the conntrack table
+        self.learned: dict[tuple[str, str], int] = {}  # (bridge, MAC) -> ifindex of a port
         self.carried_out: list[Op] = []  # by `execute`, in order, without those refused
         self._bus = bus
         self._refusals: dict[type[Op], int] = {}
@@ -75,6 +76,10 @@ class FakeEdge:
     async def routes(self) -> tuple[Route, ...]:
         await asyncio.sleep(0)
         return name_routes(list(self.kernel.own.routes()), self.kernel.own.links)
+
+    async def port_behind(self, bridge: str, mac: str) -> int:
+        await asyncio.sleep(0)
+        return self.learned.get((bridge, mac), 0)
 
     async def read_sysctl(self, key: str) -> str | None:
         await asyncio.sleep(0)

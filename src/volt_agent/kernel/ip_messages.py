@@ -26,6 +26,7 @@ from .netlink import (
 NEW_ADDRESS, DELETE_ADDRESS, GET_ADDRESS = 20, 21, 22
 NEW_ROUTE, DELETE_ROUTE, GET_ROUTE = 24, 25, 26
 NEW_NEIGHBOUR = 28
+_GET_NEIGHBOUR, _NDA_MASTER, _AF_BRIDGE = 30, 9, 7
 NEW_SETTINGS = 80  # RTM_NEWNETCONF
 GROUP_ADDRESS, GROUP_ROUTE, GROUP_SETTINGS = 5, 7, 24  # RTNLGRP_IPV4_*
 AF_INET = 2
@@ -65,6 +66,21 @@ def set_neighbour(index: int, address: IPv4Address, mac: str) -> Request:
     body += attribute(_NDA_DESTINATION, address.packed)
     body += attribute(_NDA_LINK_ADDRESS, bytes.fromhex(mac.replace(":", "")))
     return Request(NEW_NEIGHBOUR, F_CREATE | F_REPLACE, body)
+
+
+def find_learned(bridge: int, mac: str) -> Request:
+    """RTM_GETNEIGH: where a bridge (by ifindex) has learned `mac`; ENOENT for nowhere."""
+    body = _NEIGHBOUR.pack(_AF_BRIDGE, 0, 0, 0, 0, 0, 0)
+    body += attribute(_NDA_LINK_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+    return Request(_GET_NEIGHBOUR, 0, body + number(_NDA_MASTER, bridge))
+
+
+def learned_port(body: bytes) -> int:
+    """The ifindex in the answer to `find_learned`. Raises Malformed."""
+    if len(body) < _NEIGHBOUR.size:
+        raise Malformed(f"a neighbour message of {len(body)} bytes")
+    index: int = _NEIGHBOUR.unpack_from(body)[3]
+    return index
 
 
 def all_addresses() -> Request:

@@ -11,7 +11,7 @@ from .actions import carry_out, unannounced
 from .conntrack import Tracked, forget
 from .edge import Flow
 from .inside_watch import InsideWatch
-from .looking import host_routes, look_inside, name_routes
+from .looking import host_routes, look_inside, name_routes, port_behind
 from .netlink_socket import NetlinkSocket
 from .ops import Op
 from .refusals import translate
@@ -92,6 +92,12 @@ class LinuxEdge:
         except OSError as error:
             raise translate("cannot read the routes", error) from error
         return name_routes(hops, self.mirror.by_index)
+
+    async def port_behind(self, bridge: str, mac: str) -> int:
+        try:
+            return await self._eyes.run(partial(port_behind, bridge, mac))
+        except OSError as error:
+            raise translate(f"cannot look for {mac} on {bridge}", error) from error
 
     async def read_sysctl(self, key: str) -> str | None:
         try:

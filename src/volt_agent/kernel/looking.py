@@ -6,7 +6,16 @@ import errno
 import os
 from ipaddress import IPv4Interface
 
-from .ip_messages import Hop, all_addresses, all_routes, decode_address, decode_route
+from .interface_names import index_of
+from .ip_messages import (
+    Hop,
+    all_addresses,
+    all_routes,
+    decode_address,
+    decode_route,
+    find_learned,
+    learned_port,
+)
 from .link_messages import all_links, decode_link
 from .namespaces import entered
 from .netlink_socket import NetlinkSocket
@@ -47,6 +56,13 @@ def host_routes() -> list[Hop]:
     with NetlinkSocket() as socket, unless(errno.ENOENT):
         answers = socket.dump(all_routes(), LIMIT)
     return [hop for each in answers if (hop := decode_route(each.body)) is not None]
+
+
+def port_behind(bridge: str, mac: str) -> int:
+    """As in `Edge`: the bridge has learned it by now. Raises OSError."""
+    with NetlinkSocket() as socket, unless(errno.ENOENT):
+        return learned_port(socket.get(find_learned(index_of(bridge), mac)).body)
+    return 0
 
 
 def name_routes(hops: list[Hop], links: dict[int, Link]) -> tuple[Route, ...]:

@@ -1,6 +1,7 @@
 """Values without I/O: what users want and what is seen, all of it immutable.
 
 `network`   Network, Connection, Reservation: what users asked for
+`lease`     Lease: what DHCP has given
 `workload`  Workload (known by name), Instance (it runs), Port (its place on a bridge)
 `host`      HostPolicy: what the host itself lets in; FormerSetting: what it was set to
 `firewall`  Rule, Policy, Forward; Peer: one end of them

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from .confirm import Unconfirmed
 from .firewall import Forward, Policy, Rule
 from .host import FormerSetting, HostPolicy
+from .lease import Lease
 from .network import Connection, Network, Reservation
 from .workload import Instance, Port, State, Workload
 
@@ -19,6 +20,7 @@ Desired = (
     Network
     | Connection
     | Reservation
+    | Lease
     | Workload
     | Rule
     | Policy
@@ -35,6 +37,7 @@ DESIRED: tuple[type[Desired], ...] = (
     Network,
     Connection,
     Reservation,
+    Lease,
     Workload,
     Rule,
     Policy,
@@ -79,6 +82,7 @@ class Snapshot(Struct, frozen=True):
     networks: Mapping[str, Network] = {}
     connections: Mapping[str, Connection] = {}
     reservations: Mapping[str, Reservation] = {}
+    leases: Mapping[str, Lease] = {}
     workloads: Mapping[str, Workload] = {}
     rules: Mapping[str, Rule] = {}
     policies: Mapping[str, Policy] = {}
@@ -88,10 +92,10 @@ class Snapshot(Struct, frozen=True):
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
     # Indexes: the connections of a workload in slot order, the ports of a workload in the order of
-    # its connections, and who owns an address (connected or reserved) of volt's.
+    # its connections, and who owns an address (connected, reserved or leased) of volt's.
     connections_of: Mapping[str, tuple[Connection, ...]] = {}
     ports_of: Mapping[str, tuple[Port, ...]] = {}
-    owners: Mapping[IPv4Address, Connection | Reservation | Port] = {}
+    owners: Mapping[IPv4Address, Connection | Reservation | Lease | Port] = {}
 
     def apply(self, change: Change) -> Snapshot:
         """The snapshot after `change`: deletions first, then what is put."""
@@ -148,6 +152,7 @@ _TABLES: Mapping[type[Object], str] = {
     Network: "networks",
     Connection: "connections",
     Reservation: "reservations",
+    Lease: "leases",
     Workload: "workloads",
     Rule: "rules",
     Policy: "policies",
@@ -211,20 +216,29 @@ class _Draft:
             self.table("connections_of")[each.workload] = tuple(ordered)
         elif isinstance(each, Port):
             self.table("ports_of")[each.workload] = (*self._group("ports_of", each.workload), each)
-            if each.address is not None and each.address not in self.peek("owners"):
-                self.table("owners")[each.address] = each
+        if (
+            isinstance(each, Port | Lease)
+            and each.address is not None
+            and each.address not in self.peek("owners")
+        ):
+            self.table("owners")[each.address] = each
 
     def _unindex(self, each: object) -> None:
         if (
-            isinstance(each, Connection | Reservation | Port)
+            isinstance(each, Connection | Reservation | Lease | Port)
             and each.address is not None
             and self.peek("owners").get(each.address) is each
         ):
             owners = self.table("owners")
             del owners[each.address]
-            port = self.peek("ports").get(each.key)
-            if isinstance(port, Port) and port is not each and port.address == each.address:
-                owners[each.address] = port
+            for table in ("ports", "leases"):
+                other = self.peek(table).get(each.key)
+                if (
+                    isinstance(other, Port | Lease)
+                    and other is not each
+                    and other.address == each.address
+                ):
+                    owners[each.address] = other
         if isinstance(each, Connection):
             self._regroup("connections_of", each.workload, each.key)
         elif isinstance(each, Port):

@@ -37,7 +37,8 @@ class Instance(Struct, frozen=True, gc=False):
     """One run of a workload, observed. `identity` differs between two runs of one name.
 
     `namespace` is a path that can be opened to enter its network namespace (/run/netns/NAME,
-    /proc/PID/ns/net); None for a virtual machine. `leader` is its first process, where known.
+    /proc/PID/ns/net); None for a virtual machine, and for a container in the host's own. `leader`
+    is its first process, where known. `bridged` says that its runtime has put it on a bridge.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Instance(Struct, frozen=True, gc=False):
     identity: str
     namespace: str | None = None
     leader: int | None = None
+    bridged: bool = False
 
     @property
     def key(self) -> str:

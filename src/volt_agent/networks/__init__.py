@@ -11,5 +11,6 @@
 `forwarding` net.ipv4.ip_forward, and what it was before (pure)
 `strangers`  ports of others that no rule can name: they are turned away
 `reconcile`  the task that brings kernel and snapshot together, level-triggered
-`resolvconf` the resolv.conf of named namespaces
+`resolvers`  gives workloads their resolv.conf: `resolvconf` to named namespaces,
+             `machine_resolvconf` to machines
 """

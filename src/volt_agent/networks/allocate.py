@@ -6,6 +6,7 @@ import re
 from ipaddress import IPv4Address
 
 from ..errors import Invalid, Refused
+from ..model.lease import Lease
 from ..model.names import stable_mac
 from ..model.network import Connection, Network, Reservation
 from ..model.snapshot import Snapshot
@@ -14,13 +15,15 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def choose_address(snapshot: Snapshot, network: Network, workload: str) -> IPv4Address:
-    """The address kept for this workload, else the lowest never used, else the oldest kept one.
+    """The address leased to or kept for this workload, else the lowest never used, else the oldest
+    kept one.
 
     An address that was released rests as long as others are free: caches out there may know it.
     Raises Refused when the subnet is full.
     """
-    kept = snapshot.reservations.get(f"{network.name}/{workload}")
-    if kept is not None and snapshot.owners.get(kept.address) is kept:
+    key = f"{network.name}/{workload}"
+    kept = snapshot.leases.get(key) or snapshot.reservations.get(key)
+    if kept is not None and snapshot.owners.get(kept.address) in (kept, snapshot.ports.get(key)):
         return kept.address
     owners = snapshot.owners
     first, last = int(network.subnet.network_address) + 1, int(network.subnet.broadcast_address)
@@ -54,6 +57,11 @@ def check_address(snapshot: Snapshot, network: Network, workload: str, text: str
     if address == network.gateway:
         raise Refused(f"address {address} is the gateway of network {network.name}")
     owner = snapshot.owners.get(address)
+    if isinstance(owner, Lease) and owner.workload != workload:
+        raise Refused(
+            f"address {address} is leased to {owner.behind or owner.workload}",
+            "volt net lease list shows until when; choose another one",
+        )
     if owner is not None and not isinstance(owner, Reservation) and owner.workload != workload:
         raise Refused(
             f"address {address} is taken by {owner.workload}",

@@ -109,7 +109,10 @@ def find_network(snapshot: Snapshot, name: str) -> Network:
 
 
 def delete_network(snapshot: Snapshot, name: str, default_bridge: str) -> Change:
-    """Without the network and the addresses kept on it. Refused for the default and one in use."""
+    """Without the network and the addresses kept or leased on it.
+
+    Refused for the default network and one in use.
+    """
     network = find_network(snapshot, name)
     if name == default_bridge:
         raise Refused(f"{name} is the default network and cannot be deleted")
@@ -122,7 +125,8 @@ def delete_network(snapshot: Snapshot, name: str, default_bridge: str) -> Change
             f"network {name} is in use by {', '.join(names[:3])}{more}",
             f"volt net disconnect {names[0]} --network {name}",
         )
-    kept = [each for each in snapshot.reservations.values() if each.network == name]
+    kept: list[Object] = [each for each in snapshot.reservations.values() if each.network == name]
+    kept += [each for each in snapshot.leases.values() if each.network == name]
     return Change(delete=(network, *kept))
 
 

@@ -46,7 +46,8 @@ def forget(snapshot: Snapshot, name: str) -> Change:
         )
     known = find("workload", name, snapshot.workloads)
     kept = [each for each in snapshot.reservations.values() if each.workload == name]
-    return Change(delete=(known, *snapshot.connections_of.get(name, ()), *kept))
+    leased = [each for each in snapshot.leases.values() if name in (each.workload, each.behind)]
+    return Change(delete=(known, *snapshot.connections_of.get(name, ()), *kept, *leased))
 
 
 def remember(
@@ -70,6 +71,8 @@ def remember(
         return change
     if seen.detached or snapshot.connections_of.get(instance.name):
         return change
+    if instance.namespace is None or instance.bridged:
+        return change  # it is a virtual machine, shares the host's network or has one already
     try:
         joined = connect(snapshot.apply(change), default_network, instance.name, automatic=True)
     except VoltError:

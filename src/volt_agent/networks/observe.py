@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..kernel.state import Link, Mirror
+from ..model.lease import Lease
 from ..model.names import ALIAS_PREFIX, is_label, label_from, port_alias
 from ..model.network import Connection, Kind, Network
 from ..model.snapshot import Snapshot
@@ -38,8 +39,11 @@ def made_port(
     )
 
 
-def foreign_port(link: Link, network: Network, workload: str, mirror: Mirror) -> Port:
-    """A port that somebody else attached. Its address is not known before its first lease."""
+def foreign_port(
+    link: Link, network: Network, workload: str, mirror: Mirror, lease: Lease | None
+) -> Port:
+    """A port that somebody else attached. It has the address of its lease, and none before."""
+    is_leased = lease is not None and lease.behind is None and lease.ifindex == link.index
     return Port(
         network=network.name,
         workload=workload,
@@ -47,6 +51,8 @@ def foreign_port(link: Link, network: Network, workload: str, mirror: Mirror) ->
         ifindex=link.index,
         up=_is_up(link, network, mirror),
         made=False,
+        address=lease.address if lease is not None and is_leased else None,
+        mac=lease.mac if lease is not None and is_leased else None,
     )
 
 

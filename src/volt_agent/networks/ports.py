@@ -6,11 +6,9 @@ anything. The port it finds in the kernel afterwards is what the snapshot gets t
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import time
 from collections.abc import Callable, Iterable
-from pathlib import PurePath
 
 from msgspec import Struct
 
@@ -27,7 +25,8 @@ from ..registry import Registry
 from .effects import Effects
 from .observe import bridge_network, foreign_port, is_foreign, made_port
 from .plan import end_inside, free_name_inside, is_way_out, plan_inside, plan_tap, plan_veth
-from .resolvconf import ResolvConf, content
+from .resolvconf import content
+from .resolvers import Resolvers
 
 
 class Resolver(Struct, frozen=True):
@@ -45,9 +44,18 @@ class Attached(Struct, frozen=True):
 
 
 def _check_kind(connection: Connection, instance: Instance | None) -> None:
-    """A tap is of no use to a container: say so rather than leave it without a network."""
+    """Say why a running workload cannot have its port, rather than leave it without a network."""
     name, network = connection.workload, connection.network
-    if instance is not None and instance.namespace is not None:
+    if instance is None:
+        return
+    if connection.kind == "container" and instance.kind == "container":
+        if instance.runtime == "port":
+            raise Refused(f"only a bridge port of {name} is known, not where its inside is")
+        raise Refused(
+            f"{name} shares the host's network: nothing can be attached to it",
+            "start it with a network of its own: systemd-nspawn --private-network",
+        )
+    if instance.namespace is not None:
         raise Refused(
             f"{name} runs as a container, but is connected to {network} as a vm",
             f"volt net disconnect {name}; volt net connect {network} {name} --kind container",
@@ -62,15 +70,13 @@ class Ports:
         registry: Registry,
         edge: Edge,
         bus: Bus,
-        resolv_conf: ResolvConf,
+        resolvers: Resolvers,
         verify: Callable[[str], None],
     ) -> None:
         self._registry, self._edge, self._bus = registry, edge, bus
-        self._resolv_conf = resolv_conf
+        self._resolvers = resolvers
         self._verify = verify
         self._attached: dict[str, Attached] = {}
-        # Workload -> the name of its namespace, where that has a resolv.conf of ours.
-        self._resolv_confs: dict[str, str] = {}
         self.resolver = Resolver()
         self.effects = Effects(bus)
         self.foreign: dict[str, str] = {}  # port key -> interface that somebody else attached
@@ -89,6 +95,8 @@ class Ports:
         instance = snapshot.instances.get(key.partition("/")[2])
         if connection is None:
             changed = await self._take_away(key)
+        elif self._has_other_port(key):
+            changed = False
         elif connection.kind == "vm":
             changed = await self._execute(
                 plan_tap(connection, snapshot.networks[connection.network], self._edge.mirror)
@@ -98,6 +106,7 @@ class Ports:
             changed = await self._attach(connection, instance)
         else:
             changed = await self._take_away(key)
+            _check_kind(connection, instance)
         await self._publish(key)
         if instance is not None:
             # After the names: nobody else waits for this file.
@@ -113,6 +122,8 @@ class Ports:
             instance = snapshot.instances.get(key.partition("/")[2])
             if connection is None or instance is None or instance.namespace is None:
                 continue
+            if self._has_other_port(key):
+                continue
             if connection.kind == "container" and self._is_unattached(connection):
                 name = f"eth{connection.slot}"
                 ops += plan_veth(connection, snapshot, self._edge.mirror, instance.namespace, name)
@@ -125,6 +136,11 @@ class Ports:
 
     def _is_unattached(self, connection: Connection) -> bool:
         return connection.interface not in self._edge.mirror.links
+
+    def _has_other_port(self, key: str) -> bool:
+        """Whether the workload's runtime has put it on this network already."""
+        port = self._observe(key, self._registry.snapshot)
+        return port is not None and not port.made
 
     async def _attach(self, connection: Connection, instance: Instance) -> bool:
         attached = self._attached.get(connection.key)
@@ -141,8 +157,12 @@ class Ports:
         except KernelRefused as error:
             if error.errno != errno.EEXIST:
                 raise
-            name = free_name_inside(connection, await self._edge.inside(instance.namespace or ""))
+            # A name inside is taken, or there is a default route already.
+            inside = await self._edge.inside(instance.namespace or "")
+            end = end_inside(connection, inside)
+            name = end.name if end is not None else free_name_inside(connection, inside)
             await self._execute(self._plan(connection, instance, name))
+            self._verify(connection.key)
         self._attached[connection.key] = Attached(instance.identity, name)
         self.effects.add(instance.name, {"link": (time.perf_counter() - began) * 1e3})
         return True
@@ -217,7 +237,8 @@ class Ports:
         ):
             self.foreign.pop(key, None)
             return None
-        return foreign_port(link, network, key.partition("/")[2], mirror)
+        lease = snapshot.leases.get(key)
+        return foreign_port(link, network, key.partition("/")[2], mirror, lease)
 
     # ---- behind a port --------------------------------------------------------------------------
 
@@ -252,27 +273,18 @@ class Ports:
     # ---- resolv.conf ----------------------------------------------------------------------------
 
     async def _write_resolv_conf(self, instance: Instance) -> None:
-        if instance.runtime != "netns" or instance.namespace is None or not self.resolver.enabled:
+        if instance.namespace is None or not self.resolver.enabled:
             return
         snapshot = self._registry.snapshot
         connections = snapshot.connections_of.get(instance.name, ())
         first = [each for each in connections if is_way_out(each, snapshot)] or connections[:1]
         for each in first:
             text = content(snapshot.networks[each.network].gateway, self.resolver.search_domains)
-            name = PurePath(instance.namespace).name
-            before = self._resolv_confs.get(instance.name, name)
-            self._resolv_confs[instance.name] = name
-            if before != name:
-                await asyncio.to_thread(self._resolv_conf.remove, before)
-            await asyncio.to_thread(self._resolv_conf.write, name, text)
+            await self._resolvers.write(instance, text)
 
     async def _remove_resolv_conf(self, workload: str) -> None:
         snapshot = self._registry.snapshot
         instance = snapshot.instances.get(workload)
         if instance is not None and instance.namespace and snapshot.connections_of.get(workload):
             return
-        # Written before the last restart: then only the workload's name is known.
-        name = self._resolv_confs.pop(workload, workload)
-        if instance is not None and instance.namespace:
-            name = PurePath(instance.namespace).name
-        await asyncio.to_thread(self._resolv_conf.remove, name)
+        await self._resolvers.remove(workload, instance)

@@ -28,10 +28,12 @@ from ..model.workload import Instance, Port
 from ..registry import Registry
 from .agenda import Agenda, Rank, Target
 from .forwarding import FORWARDING, remember_former
+from .machine_resolvconf import MachineResolvConf
 from .observe import bridge_network, connection_key, foreign_name, is_foreign, network_by_alias
 from .plan import plan_bridge
 from .ports import Ports
 from .resolvconf import ResolvConf
+from .resolvers import Resolvers
 from .strangers import Strangers
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ class Reconciler:
         self._registry, self._edge, self._bus = registry, edge, bus
         self._on_bridge = on_bridge
         self._agenda = Agenda()
-        self.ports = Ports(registry, edge, bus, resolv_conf, self._verify_inside)
+        resolvers = Resolvers(resolv_conf, MachineResolvConf())
+        self.ports = Ports(registry, edge, bus, resolvers, self._verify_inside)
         self.strangers = Strangers(edge)
         self._in_order: set[Target] = set()
         self._doubtful: set[Target] = set()  # refused once
@@ -98,7 +101,7 @@ class Reconciler:
                 self._mark(Rank.NETWORK, bridges[name])
             if name in self.ports.by_interface:
                 self._mark(Rank.PORT, self.ports.by_interface[name])
-            elif name in mirror.links:
+            if name in mirror.links:  # perhaps another one under the same name
                 self._mark_link(mirror.links[name], snapshot)
 
     def _mark_link(self, link: Link, snapshot: Snapshot) -> None:

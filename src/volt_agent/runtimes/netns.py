@@ -11,15 +11,13 @@ import asyncio
 import logging
 import os
 import select
-import time
 from pathlib import Path
 
 from ..bus import Bus
-from ..events import InstanceStarted, InstanceStopped
 from ..kernel.inotify import IN_Q_OVERFLOW, Inotify
 from ..kernel.namespaces import identity, is_namespace
-from ..model.names import is_label, label_from, second_label_from
 from ..model.workload import Instance
+from .lives import Lives, owners_first
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +28,8 @@ class NamedNamespaces:
     """Publishes a start for each named namespace but the agent's own, and a stop when it goes."""
 
     def __init__(self, bus: Bus, folder: Path = FOLDER) -> None:
-        self._bus, self._folder = bus, folder
-        self._running: dict[str, Instance] = {}  # file name -> its present life
-        self._file_of: dict[str, str] = {}  # workload name -> file name
+        self._folder = folder
+        self._lives = Lives(bus)  # by file name
         self._bare: set[str] = set()  # files on which nothing is mounted (yet)
         self._own = identity("/proc/self/ns/net")
 
@@ -68,10 +65,9 @@ class NamedNamespaces:
             present = set(os.listdir(self._folder))
         except OSError:
             present = set()
-        for name in (self._running.keys() | self._bare) - present:
+        for name in (self._lives.names | self._bare) - present:
             self._gone(name)
-        # Those whose name is a label first: whatever else maps to it, the name is theirs.
-        for name in sorted(present, key=lambda name: (not is_label(name), name)):
+        for name in owners_first(present):
             self._look_at(name)
 
     def _folder_changed(self) -> None:
@@ -94,51 +90,21 @@ class NamedNamespaces:
     def _look_at(self, name: str) -> None:
         path = self._folder / name
         life = identity(str(path))
-        present = self._running.get(name)
+        present = self._lives.get(name)
         if life is None:
             self._gone(name)
         elif not is_namespace(str(path)):
             self._bare.add(name)
-        elif life != self._own and (present is None or present.identity != str(life)):
-            self._gone(name)
-            self._began(name, str(path), str(life))
         elif life == self._own:
             self._bare.discard(name)
-
-    def _began(self, name: str, path: str, life: str) -> None:
-        # A label belongs to the namespace that bears it, whoever came first: so everybody has the
-        # same name, and address, after a restart.
-        borrower = self._file_of.get(name)
-        if borrower is not None:
-            self._gone(borrower)
-        self._report(name, path, life)
-        if borrower is not None:
-            self._look_at(borrower)
-
-    def _report(self, name: str, path: str, life: str) -> None:
-        instance = Instance(
-            name=self._label(name),
-            kind="container",
-            runtime="netns",
-            identity=life,
-            namespace=path,
-        )
-        self._bare.discard(name)
-        self._running[name] = instance
-        self._file_of[instance.name] = name
-        self._bus.publish(InstanceStarted(instance=instance, at=time.monotonic()))
+        elif present is None or present.identity != str(life):
+            self._bare.discard(name)
+            self._lives.began(name, _instance(name, str(path), str(life)))
 
     def _gone(self, name: str) -> None:
         self._bare.discard(name)
-        instance = self._running.pop(name, None)
-        if instance is not None:
-            del self._file_of[instance.name]
-            self._bus.publish(InstanceStopped(instance=instance, at=time.monotonic()))
+        self._lives.ended(name)
 
-    def _label(self, name: str) -> str:
-        """The workload's name. Of two namespaces that map to one label, and of which none bears it,
-        the first keeps it."""
-        label = label_from(name)
-        if label in self._file_of:
-            return second_label_from(name)
-        return label
+
+def _instance(name: str, path: str, life: str) -> Instance:
+    return Instance(name=name, kind="container", runtime="netns", identity=life, namespace=path)

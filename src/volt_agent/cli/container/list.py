@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ...control.messages.workload import CONTAINER_LIST
+from ...control.messages.container import LIST
 from ...control.method import Nothing
 from ..command import command
 from ..ps import COLUMNS
@@ -15,7 +15,7 @@ from ..session import Session
 def list_containers(ctx: typer.Context) -> None:
     """List the containers. `volt ps` has the virtual machines, too."""
     session = Session.of(ctx)
-    session.table(session.call(CONTAINER_LIST, Nothing()), COLUMNS)
+    session.table(session.call(LIST, Nothing()), COLUMNS)
 
 
 COMMAND = list_containers

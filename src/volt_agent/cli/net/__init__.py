@@ -21,5 +21,6 @@ COMMAND = Group(
         "port",
         "policy",
         "dns",
+        "lease",
     ),
 )

@@ -9,7 +9,8 @@ reconciler brings the kernel there, and the handler waits for that and shows wha
 `port`      net.port.*
 `policy`    net.policy.*
 `names`     net.dns.*
-`workload`  ps, container.*
+`workload`  ps
+`container` container.*
 `agent`     status, agent.*
 `views`     from the model to messages (pure)
 `built_in`  the rows of `firewall list` that are no rules of users (pure)

@@ -65,7 +65,7 @@ class FirewallHandlers:
         return messages.AddedRule(
             changed=changed,
             unconfirmed=unconfirmed_view(commit.new, time.time()),
-            **_fields(_rule_view(rule, count)),
+            **_fields(rule_view(rule, count)),
         )
 
     async def delete(self, params: messages.DeleteRule) -> messages.DeletedRules:
@@ -85,7 +85,7 @@ class FirewallHandlers:
         counts = await self._counts(snapshot)
         rules = in_order(snapshot.rules.values())
         return [
-            *(_rule_view(each, counts.get(each.name)) for each in rules),
+            *(rule_view(each, counts.get(each.name)) for each in rules),
             *built_in_rules(snapshot, await self._drops()),
         ]
 
@@ -148,7 +148,7 @@ def port_text(port: str | int | None) -> str | None:
     return None if port is None else str(port)
 
 
-def _rule_view(rule: Rule, count: Counted | None) -> messages.Rule:
+def rule_view(rule: Rule, count: Counted | None) -> messages.Rule:
     return messages.Rule(
         name=rule.name,
         source=str(rule.source),

@@ -73,7 +73,7 @@ class PolicyHandlers:
         if changed:
             self._bus.publish(PolicyCreated(policy=policy.name))
         count = Counted(0, 0) if changed else (await self._counts(commit.new)).get(policy.name)
-        return messages.CreatedPolicy(changed=changed, **_fields(_policy_view(policy, count)))
+        return messages.CreatedPolicy(changed=changed, **_fields(policy_view(policy, count)))
 
     async def delete(self, params: messages.PolicyName) -> messages.DeletedPolicy:
         await self._registry.commit(lambda snapshot: delete_policy(snapshot, params.name))
@@ -85,7 +85,7 @@ class PolicyHandlers:
         snapshot = self._registry.snapshot
         counts = await self._counts(snapshot)
         return [
-            _policy_view(each, counts.get(each.name))
+            policy_view(each, counts.get(each.name))
             for each in sorted(snapshot.policies.values(), key=lambda one: one.sequence)
         ]
 
@@ -178,7 +178,7 @@ def _answer(
     )
 
 
-def _policy_view(policy: Policy, count: Counted | None) -> messages.Policy:
+def policy_view(policy: Policy, count: Counted | None) -> messages.Policy:
     return messages.Policy(
         name=policy.name,
         source=str(policy.source),

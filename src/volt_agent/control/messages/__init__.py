@@ -5,7 +5,8 @@
 `port`      net.port.*
 `policy`    net.policy.*
 `names`     net.dns.*
-`workload`  ps, container.*
+`workload`  ps
+`container` container.*
 `agent`     status, agent.*
 
 Addresses, subnets and times are strings here (times as RFC 3339); nothing of the model is imported,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ..method import Method, Nothing, Params
+from ..method import Method, Nothing
 from .network import Kind
 
 State = Literal["running", "stopped", "pending"]
@@ -31,39 +31,6 @@ class Workload(Struct, frozen=True, kw_only=True):
     networks: list[Attachment]
 
 
-class WorkloadName(Params, frozen=True):
-    name: str
-
-
-class WorkloadDetail(Workload, frozen=True, kw_only=True):
-    """`inside` maps a network to the interface that the workload sees; `names` are its DNS names;
-    `namespace` and `leader` (a pid) only while it runs; `problems` are sentences."""
-
-    inside: dict[str, str] = {}
-    names: list[str] = []
-    namespace: str | None = None
-    leader: int | None = None
-    problems: list[str] = []
-
-
-class ForgottenWorkload(Struct, frozen=True, kw_only=True):
-    """`networks` are the names of those that it was connected to."""
-
-    name: str
-    networks: list[str]
-
-
 PS = Method("ps", Nothing, list[Workload], "List all workloads")
-CONTAINER_LIST = Method("container.list", Nothing, list[Workload], "List the containers")
-CONTAINER_INSPECT = Method(
-    "container.inspect", WorkloadName, WorkloadDetail, "Show one workload in full"
-)
-CONTAINER_FORGET = Method(
-    "container.forget",
-    WorkloadName,
-    ForgottenWorkload,
-    "Forget a stopped workload, its connections and its addresses",
-    changes=True,
-)
 
-METHODS = (PS, CONTAINER_LIST, CONTAINER_INSPECT, CONTAINER_FORGET)
+METHODS = (PS,)

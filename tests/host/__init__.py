@@ -1,0 +1,1 @@
+"""volt on a booted systemd host, with real machines: `make test-host`."""
