@@ -484,7 +484,7 @@ class _Door:
         self.ifindex = ifindex
         self._network = network
         self._received = received
-        self._holder = sockets.hold_port(network.bridge, ifindex)
+        self._holder = sockets.hold_port(network.bridge, ifindex, str(network.gateway))
         try:
             self._socket = sockets.hear(network.bridge)
         except VoltError:

@@ -62,8 +62,9 @@ def close(sock: socket.socket) -> None:
     asyncio.get_running_loop().run_in_executor(None, sock.close)
 
 
-def hold_port(bridge: str, ifindex: int) -> socket.socket:
-    """A UDP socket on port 67 of `bridge` that takes nothing in. Raises Failed.
+def hold_port(bridge: str, ifindex: int, gateway: str) -> socket.socket:
+    """A UDP socket on port 67 of `gateway`, the address of `bridge`, that takes nothing in. Raises
+    Failed.
 
     Without it the kernel would answer clients that the port is closed; with it another DHCP server
     that wants every interface is noticed when either starts.
@@ -72,7 +73,7 @@ def hold_port(bridge: str, ifindex: int) -> socket.socket:
     try:
         held.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, ifindex)
         _attach(held, _NOTHING)
-        held.bind(("0.0.0.0", SERVER_PORT))
+        held.bind((gateway, SERVER_PORT))
     except OSError as error:
         held.close()
         raise _explained(bridge, error) from error
