@@ -4,6 +4,7 @@
 `workload`  Workload (known by name), Instance (it runs), Port (its place on a bridge)
 `host`      HostPolicy: what the host itself lets in
 `firewall`  Rule, Policy, Forward; Peer: one end of them
+`route`     Route, Backend: what the ingress does
 `ports`     port ranges and protocols, as users write them
 `names`     which names are allowed, and the interface names made from them
 `snapshot`  Snapshot: all of the above at one moment; Change: the step from one to the next

@@ -13,9 +13,12 @@ from .confirm import Unconfirmed
 from .firewall import Forward, Policy, Rule
 from .host import HostPolicy
 from .network import Connection, Network, Reservation
+from .route import Route
 from .workload import Instance, Port, State, Workload
 
-Desired = Network | Connection | Reservation | Workload | Rule | Policy | Forward | Unconfirmed
+Desired = (
+    Network | Connection | Reservation | Workload | Rule | Policy | Forward | Route | Unconfirmed
+)
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
 
@@ -29,6 +32,7 @@ DESIRED: tuple[type[Desired], ...] = (
     Rule,
     Policy,
     Forward,
+    Route,
     Unconfirmed,
 )
 
@@ -72,6 +76,7 @@ class Snapshot(Struct, frozen=True):
     rules: Mapping[str, Rule] = {}
     policies: Mapping[str, Policy] = {}
     forwards: Mapping[str, Forward] = {}
+    routes: Mapping[str, Route] = {}
     unconfirmed: Mapping[str, Unconfirmed] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
@@ -140,6 +145,7 @@ _TABLES: Mapping[type[Object], str] = {
     Rule: "rules",
     Policy: "policies",
     Forward: "forwards",
+    Route: "routes",
     Unconfirmed: "unconfirmed",
     Instance: "instances",
     Port: "ports",

@@ -1,0 +1,116 @@
+"""The route table: from a host name and a path to what answers. Made anew for each change.
+
+Hosts are looked up exactly, then as `*.` and the rest after the first label (then after the second,
+and so on: the longest rest wins), then as the default route. On one host the longest path prefix on
+segment borders wins. A host that has a route does not fall through to a wildcard's: what one
+certificate and one owner serve stays together. Paths are compared as the client wrote them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from ..model.route import ANY_HOST, Route, Side
+from .targets import Target
+
+T = TypeVar("T")
+
+
+class Redirect(Struct, frozen=True):
+    """The answer to a plain request for a host that is served over TLS: 308 to https."""
+
+    route: str
+
+
+Answer = Target | Redirect
+
+
+class Hosts(Generic[T]):
+    """Hosts and paths -> T. Both are bytes as on the wire, hosts in lower case without a port."""
+
+    def __init__(self, entries: Iterable[tuple[str, str, T]]) -> None:
+        """Entries are (hostname, path, value); hostnames as in `Route`."""
+        self._exact: dict[bytes, dict[bytes, T]] = {}
+        for hostname, path, value in entries:
+            prefix = path.rstrip("/").encode() or b"/"
+            self._exact.setdefault(hostname.encode(), {})[prefix] = value
+        self._has_wildcards = any(host.startswith(b"*") for host in self._exact)
+
+    def find(self, host: bytes, target: bytes) -> T | None:
+        """What answers a request for `target` (path and query, or `*`) at `host`."""
+        paths = self._exact.get(host)
+        if paths is None:
+            paths = self._wildcard(host) if self._has_wildcards else None
+            if paths is None:
+                return None
+        if len(paths) == 1 and b"/" in paths:
+            return paths[b"/"]
+        return _longest(paths, target)
+
+    def has_host(self, host: bytes) -> bool:
+        """Whether anything at all is served at `host`."""
+        return host in self._exact or self._wildcard(host) is not None
+
+    def _wildcard(self, host: bytes) -> dict[bytes, T] | None:
+        rest = host
+        while (dot := rest.find(b".")) >= 0:
+            rest = rest[dot + 1 :]
+            paths = self._exact.get(b"*." + rest)
+            if paths is not None:
+                return paths
+        return self._exact.get(ANY_HOST.encode())
+
+
+def _longest(paths: Mapping[bytes, T], target: bytes) -> T | None:
+    query = target.find(b"?")
+    path = target if query < 0 else target[:query]
+    if path != b"/":
+        path = path.rstrip(b"/") or b"/"
+    while True:
+        found = paths.get(path)
+        if found is not None:
+            return found
+        border = path.rfind(b"/")
+        if border < 0 or path == b"/":
+            # `OPTIONS *` concerns the host as a whole.
+            return paths.get(b"/")
+        path = path[:border] or b"/"
+
+
+class RouteTable:
+    """All routes at one moment."""
+
+    def __init__(self, routes: Iterable[Route] = (), targets: Mapping[str, Target] = {}) -> None:
+        """`targets` by the routes' names."""
+        routes = tuple(routes)
+
+        def side(wanted: Side) -> list[tuple[str, str, Target]]:
+            return [
+                (each.hostname, each.path, targets[each.name])
+                for each in routes
+                if each.side == wanted
+            ]
+
+        self.plain = Hosts(side("plain"))
+        self.tls = Hosts(side("tls"))
+        self.passthrough = Hosts(side("passthrough"))
+        self._redirects = Hosts(
+            (each.hostname, each.path, Redirect(each.name))
+            for each in routes
+            if each.side != "plain" and each.redirect
+        )
+
+    def find_plain(self, host: bytes, target: bytes) -> Answer | None:
+        """For a request in plain text: a route for it comes before the redirect of another."""
+        return self.plain.find(host, target) or self._redirects.find(host, target)
+
+    def find_tls(self, host: bytes, target: bytes) -> Target | None:
+        """For a request over TLS that ends here."""
+        return self.tls.find(host, target)
+
+    def find_passthrough(self, host: bytes) -> Target | None:
+        """For a TLS connection by the name in its ClientHello: one that is not to end here."""
+        return self.passthrough.find(host, b"/")
