@@ -53,6 +53,7 @@ def test_a_request_is_passed_on_without_what_concerns_one_connection() -> None:
         size=len(data),
         method=b"GET",
         target=b"/a?b",
+        authority=b"App.Example.com:8080",
         host=b"app.example.com",
         framing=0,
         keep_alive=True,
@@ -60,7 +61,7 @@ def test_a_request_is_passed_on_without_what_concerns_one_connection() -> None:
         expects_continue=False,
         is_http10=False,
         passed=b"GET /a?b HTTP/1.1\r\nHost: App.Example.com:8080\r\nAccept: */*\r\n",
-        forwarded_for=b"192.0.2.1",
+        forwarded=((b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-proto", b"https")),
     )
 
 

@@ -84,15 +84,18 @@ class Refused(Exception):
 class RequestHead(NamedTuple):
     """A request. `size` bytes of the input are its head.
 
-    `target` is a path with its query, or `*`. `host` is in lower case, without port and final dot;
-    empty for HTTP/1.0 without one. `framing` is the body's length or CHUNKED. `upgrade` is what
-    the client wants to go over to. `passed` is what the backend gets: the request line and fields,
-    without the empty line at the end. `forwarded_for` is the X-Forwarded-For as received.
+    `target` is a path with its query, or `*`. `authority` is the host as it was written, `host` in
+    lower case, without port and final dot; both are empty for HTTP/1.0 without one. `framing` is
+    the body's length or CHUNKED. `upgrade` is what the client wants to go over to. `passed` is what
+    the backend gets: the request line and fields, without the empty line at the end. `forwarded`
+    are the X-Forwarded-* fields as received, names in lower case: only who believes the client
+    passes them on.
     """
 
     size: int
     method: bytes
     target: bytes
+    authority: bytes
     host: bytes
     framing: int
     keep_alive: bool
@@ -100,7 +103,7 @@ class RequestHead(NamedTuple):
     expects_continue: bool
     is_http10: bool
     passed: bytes
-    forwarded_for: bytes
+    forwarded: tuple[tuple[bytes, bytes], ...]
 
 
 class ResponseHead(NamedTuple):
@@ -143,6 +146,7 @@ def read_request(data: bytes) -> RequestHead | None:
         size=match.end(),
         method=method,
         target=target,
+        authority=host or b"",
         host=_plain_host(host),
         framing=found.framing,
         keep_alive=found.keep_alive,
@@ -150,7 +154,7 @@ def read_request(data: bytes) -> RequestHead | None:
         expects_continue=found.expects_continue,
         is_http10=found.is_http10,
         passed=passed,
-        forwarded_for=b", ".join(found.forwarded_for),
+        forwarded=tuple(found.forwarded),
     )
 
 
@@ -255,7 +259,7 @@ class _RequestFields(_Fields):
         super().__init__(data, start, end, is_http10)
         self.host: bytes | None = None
         self.expects_continue = False
-        self.forwarded_for: list[bytes] = []
+        self.forwarded: list[tuple[bytes, bytes]] = []
         for match in _in_request.finditer(data, start, end):
             if self._note(match[1].lower(), match[2].rstrip(b" \t"), match.start() + 1):
                 self._cuts.append((match.start() + 1, match.end() + 1))
@@ -283,8 +287,8 @@ class _RequestFields(_Fields):
             self._note_option(value)
         elif name == b"upgrade":
             self.upgrade = value if self.upgrade is None else self.upgrade + b", " + value
-        elif name == b"x-forwarded-for":
-            self.forwarded_for.append(value)
+        elif name.startswith(b"x-forwarded-"):
+            self.forwarded.append((name, value))
         return True
 
     @property
