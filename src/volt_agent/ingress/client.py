@@ -262,6 +262,8 @@ class Client(Connection):
         self._buffer += rest
         if len(self._buffer) > self.proxy.limits.ahead:
             self.pause()
+        if not self._body_left and self._chunks is None and not self._is_answering:
+            self._await_next()
         if data:
             self._moved += len(data)
             self._received += len(data)
@@ -332,8 +334,15 @@ class Client(Connection):
             self.proxy.on_result(endpoint, False)
             self._tried = (*self._tried, endpoint)
         self.peer = backend
-        self.deadline = self.poller.now + target.timeout
+        self._await_next()
         backend.serve(self, self._held)
+
+    def _await_next(self) -> None:
+        """Set the deadline for the rest of the body, or else for the answer."""
+        assert self._target is not None
+        is_complete = not self._body_left and self._chunks is None
+        seconds = self._target.timeout if is_complete else self.proxy.limits.progress
+        self.deadline = self.poller.now + seconds
 
     def _connection_to(self, endpoint: Endpoint) -> Backend | None:
         idle = endpoint.idle
