@@ -12,6 +12,7 @@ from ..errors import Invalid, Refused
 from ..model.firewall import Peer, Policy, Rule, RuleAction
 from ..model.names import check_name
 from ..model.ports import Ports, Protocol, parse_ports
+from ..model.route import Route
 from ..model.snapshot import Change, Snapshot
 from .names import check_same, find
 from .peers import parse_end
@@ -77,7 +78,7 @@ def in_order(rules: Iterable[Rule]) -> list[Rule]:
     return sorted(rules, key=_SEQUENCE)
 
 
-def next_sequence(objects: Iterable[Rule | Policy]) -> int:
+def next_sequence(objects: Iterable[Rule | Policy | Route]) -> int:
     """One more than the highest. What is rolled back fits into the gaps that deleting leaves."""
     return 1 + max(map(_SEQUENCE, objects), default=0)
 
