@@ -67,6 +67,7 @@ from .model.network import Network
 from .model.snapshot import Change, Snapshot
 from .networks.agenda import Rank
 from .networks.decide import Surroundings, create_network
+from .networks.former import check_links_known
 from .networks.ports import Resolver
 from .networks.reconcile import Reconciler
 from .networks.resolvconf import ResolvConf
@@ -180,6 +181,7 @@ class Agent:
         async with AsyncExitStack() as stack:
             listeners = await self._take_what_is_ours(stack)
             await self._start_kernel(stack)
+            check_links_known(self._registry.snapshot, self._edge.mirror, self._options.state_dir)
             async with anyio.create_task_group() as outer:
                 self._start_control(outer, listeners)
                 async with anyio.create_task_group() as planes:
@@ -414,6 +416,10 @@ class Agent:
     async def _patrol(self) -> None:
         while True:
             await anyio.sleep(PATROL)
+            try:
+                await self._edge.look_again(self._bridges())
+            except VoltError as error:
+                log.error("%s", error.message)
             self._reconciler.mark_all()
 
     async def _feed_watchdog(self) -> None:
@@ -454,7 +460,7 @@ class Agent:
                 self._connections_cut,
             ).handlers(),
             **NameHandlers(self._registry, self._names, self._bus).handlers(),
-            **WorkloadHandlers(self._registry, self._reconciler, ZONE).handlers(),
+            **WorkloadHandlers(self._registry, self._reconciler, self._bus, ZONE).handlers(),
             **AgentHandlers(self._reload, self._reset_everything).handlers(),
         }
         api = Api(
@@ -538,7 +544,7 @@ class Agent:
         try:
             return await self._reload()
         except VoltError as error:
-            log.error("not reloaded: %s", error.message)
+            log.error("not reloaded: %s", "; ".join(error.message.splitlines()))
             return None
 
     async def _reload(self) -> messages.Reloaded:

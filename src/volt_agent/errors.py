@@ -1,9 +1,10 @@
 """What can go wrong, named by who has to act.
 
-Every error that a user may see is a `VoltError`: one line that says what is wrong and where, and a
-hint that says what to do next. `code` is stable and travels over the RPC; `exit_status` is what the
-command line returns (README, "Exit status"). Errors of libraries and of the kernel are translated
-where they enter (`kernel.edge`, `store.database`), never here.
+Every error that a user may see is a `VoltError`: one line that says what is wrong and where (for a
+configuration one for each mistake), and a hint that says what to do next. `code` is stable and
+travels over the RPC; `exit_status` is what the command line returns (README, "Exit status"). Errors
+of libraries and of the kernel are translated where they enter (`kernel.edge`, `store.database`),
+never here.
 """
 
 from __future__ import annotations

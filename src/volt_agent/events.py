@@ -108,6 +108,13 @@ class WorkloadDisconnected(Event, frozen=True):
     network: str
 
 
+class WorkloadForgotten(Event, frozen=True):
+    """Fired when a stopped workload, its connections and its addresses are out of the store."""
+
+    name: ClassVar[str] = "workload.forgotten"
+    workload: str
+
+
 class WorkloadStarted(Event, frozen=True):
     """Fired when a start has taken effect on every plane: link, address, firewall and names.
 
@@ -225,6 +232,7 @@ OUTCOMES: tuple[type[Event], ...] = (
     NetworkDeleted,
     WorkloadConnected,
     WorkloadDisconnected,
+    WorkloadForgotten,
     WorkloadStarted,
     WorkloadStopped,
     PortSeen,

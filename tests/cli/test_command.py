@@ -38,7 +38,9 @@ def test_every_command_has_help(volt: Volt, path: tuple[str, ...]) -> None:
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith(f"Usage: volt {' '.join(path)} ")
     assert "--socket" in result.out
-    assert result.out.splitlines()[2].strip().endswith((".", ","))
+    usage, sentence, *_ = result.out.split("\n\n")
+    assert not set("{}") & set(usage)
+    assert sentence.strip().endswith((".", ","))
     prose, _, examples = result.out.partition("Examples:")
     assert max(map(len, prose.splitlines())) < 100
     if not isinstance(COMMANDS[path], Group):
@@ -72,6 +74,46 @@ def test_global_options_at_any_place(
     assert volt("net", "list").status == 4
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["-o json net list", "net --output json list", "net -o yaml list -o json", "net ls -ojson"],
+)
+def test_the_output_format_at_any_place(rig: Rig, volt: Volt, line: str) -> None:
+    """As with the tools that take it before the command."""
+    assert volt(*line.split()).out == volt("net", "list", "-o", "json").out
+
+
+@pytest.mark.parametrize(
+    ("line", "means"),
+    [
+        ("net ls", "net list"),
+        ("net bridge ls -q", "net bridge list -q"),
+        ("net rm -h", "net delete -h"),
+        ("help", "--help"),
+        ("help net connect", "net connect --help"),
+    ],
+)
+def test_words_of_other_tools(rig: Rig, volt: Volt, line: str, means: str) -> None:
+    """ls, rm and help do what the hands expect; lists of commands have the full words only."""
+    assert volt(*line.split()) == volt(*means.split())
+    assert volt(*line.split()).status == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "usage"),
+    [
+        ("net connect", "volt net connect [OPTIONS] NETWORK WORKLOAD"),
+        ("net delete", "volt net delete [OPTIONS] [NAME]"),
+        ("net dns query", "volt net dns query [OPTIONS] NAME [TYPE]"),
+        ("net policy test", "volt net policy test [OPTIONS] --from FROM --to TO"),
+        ("completion", "volt completion [OPTIONS] bash|zsh|fish"),
+    ],
+)
+def test_usage_shows_what_is_required(volt: Volt, line: str, usage: str) -> None:
+    """Required arguments and options as they are typed, the rest in brackets."""
+    assert volt(*line.split(), "-h").out.splitlines()[0] == f"Usage: {usage}"
+
+
 def test_the_last_one_counts(rig: Rig, volt: Volt) -> None:
     """An option at the command wins over the same one before it."""
     assert volt("--socket", "/nonexistent", "net", "list", "--socket", rig.path).status == 0
@@ -84,12 +126,25 @@ def test_the_last_one_counts(rig: Rig, volt: Volt) -> None:
         ("net lst", "there is no command 'lst' in `volt net`", "did you mean `volt net list`?"),
         ("net xyzzy", "there is no command 'xyzzy' in `volt net`", "see `volt net --help`"),
         ("net connect", "missing argument 'NETWORK'", "see `volt net connect --help`"),
+        (
+            "net show x",
+            "there is no command 'show' in `volt net`",
+            "did you mean `volt net inspect`?",
+        ),
+        (
+            "net port create",
+            "there is no command 'create' in `volt net port`",
+            "did you mean `volt net port add`?",
+        ),
+        ("ls", "there is no command 'ls' in `volt`", "see `volt --help`"),
+        ("help nett", "there is no command 'nett' in `volt`", "did you mean `volt net`?"),
+        ("-o xml net list", "no such output format: xml", "use table, json or yaml"),
         ("net list x", "got unexpected extra argument(s) (x)", "see `volt net list --help`"),
         ("net list --frob", "no such option: --frob", "see `volt net list --help`"),
         ("net create x --subnt y", "no such option: --subnt", "did you mean --subnet?"),
         ("net --frob list", "no such option: --frob", "see `volt net --help`"),
         ("net create x --subnet", "option '--subnet' requires an argument", None),
-        ("net create x --mtu big", "invalid value for '--mtu': 'big' is not a valid int", None),
+        ("net create x --mtu big", "invalid value for '--mtu': 'big' is not a whole number", None),
         ("net create", "a name is missing", "give NAME or --name NAME"),
         ("net create a --name b", "two names were given: a and b", "give NAME or --name NAME"),
         ("net list -o xml", "no such output format: xml", "use table, json or yaml"),

@@ -221,6 +221,8 @@ def test_what_is_asked(rig: Rig, volt: Volt, command: str, method: str, params: 
             "subnet 10.30.0.0/24, gateway 10.30.0.1\n",
         ),
         ("net delete backend", "network backend deleted\n"),
+        ("net rm backend", "network backend deleted\n"),
+        ("container forget db", "db forgotten, and disconnected from backend\n"),
         (
             "net connect backend web",
             "web connected to backend: 10.30.0.2, 02:00:00:00:00:02, interface vc-web\n",

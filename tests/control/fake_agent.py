@@ -110,6 +110,9 @@ class FakeAgent:
             workload.PS: lambda params: [API, DB, NEW],
             workload.CONTAINER_LIST: lambda params: [API, NEW],
             workload.CONTAINER_INSPECT: self._inspect_workload,
+            workload.CONTAINER_FORGET: lambda params: workload.ForgottenWorkload(
+                name=params.name, networks=["backend"]
+            ),
             agent.RELOAD: lambda params: agent.Reloaded(
                 changed=["network.dns.upstream"], restart_needed=["network.mtu"]
             ),

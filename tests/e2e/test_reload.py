@@ -19,6 +19,22 @@ def test_auto_connect_reaches_what_runs_already(running: Host) -> None:
     assert [each["name"] for each in running.volt_json("ps") if each["networks"]] == ["web"]
 
 
+def test_a_wrong_configuration_is_told_line_by_line(running: Host) -> None:
+    """Each mistake on a line of its own, and the agent goes on with what it had."""
+    running.path(CONFIG).write_text("network: {mtu: many, nosuch: 1}\nstatus: {listen: 3}\n")
+    done = running.volt("agent", "reload", check=False)
+    *mistakes, hint = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert [each.split(":")[2].strip() for each in mistakes] == [
+        "network.mtu",
+        "network.nosuch",
+        "status.listen",
+    ]
+    assert all(each.startswith("error: config.yaml: ") for each in mistakes)
+    assert hint.startswith("hint: nothing was changed")
+    assert running.volt_json("status")["state"] == "ready"
+
+
 def test_networks_keep_their_order_and_subnets_over_a_restart(running: Host) -> None:
     """volt0 first, as it was made; a default subnet that comes too late is said."""
     for name in ("zebra", "ant"):

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import make_pair
-from tests.support.host import Host
+from tests.support.host import HOST_ADDRESS, Host
 from tests.support.kernel_objects import identities
 from tests.support.service import Service
+from tests.support.traffic import Attempt
 
 pytestmark = pytest.mark.kernel
 
@@ -31,6 +32,20 @@ def test_a_restart_loses_no_packet_and_remakes_nothing(pair: Host, how: signal.S
     assert asked["longest_gap_ms"] < DNS_GAP_MS
     assert asked["wrong"] == 0
     assert identities(pair) == before
+
+
+def test_a_start_mends_what_an_older_agent_left_out(pair: Host) -> None:
+    """Ports that are no hairpins, a bridge that does not route 127.0.0.1: forwards need both."""
+    pair.call("net.port.add", host_port=8080, target="web", target_port=80)
+    to_itself = Attempt("web", HOST_ADDRESS, "tcp", 8080)
+    by_the_host = Attempt("host", "127.0.0.1", "tcp", 8080)
+    assert [each.answered for each in pair.traffic.probe([to_itself, by_the_host])] == [True] * 2
+    pair.stop_agent()
+    pair.run("bridge", "link", "set", "dev", "vc-web", "hairpin", "off")
+    pair.run("sysctl", "-qw", "net.ipv4.conf.volt-backend.route_localnet=0")
+    assert not pair.traffic.probe([by_the_host])[0].answered
+    pair.start_agent()
+    assert [each.answered for each in pair.traffic.probe([to_itself, by_the_host])] == [True] * 2
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])

@@ -27,6 +27,8 @@ DAMAGE = {
     "rule inserted": "nft insert rule inet volt volt-forward drop",
     "port unplugged": "ip link set vc-web nomaster",
     "port down": "ip link set vc-web down",
+    "no hairpin any more": "bridge link set dev vc-web hairpin off",
+    "netfilter off": "ip link set volt-backend type bridge nf_call_iptables 0",
     "port deleted": "ip link delete vc-web",
     "gateway address removed": "ip address delete 10.30.0.1/24 dev volt-backend",
     "forwarding switched off": "sysctl -qw net.ipv4.ip_forward=0",

@@ -12,11 +12,12 @@ from volt_agent.errors import Invalid
 from volt_agent.firewall.compile import dependents, fragment, sources
 from volt_agent.firewall.quote import quoted
 from volt_agent.firewall.ruleset import Element
+from volt_agent.firewall.spelling import Spelling
 from volt_agent.firewall.tables import FAMILY_OF_SET
 from volt_agent.model.host import HostPolicy, HostPort
 from volt_agent.model.network import Network, Reservation
 from volt_agent.model.snapshot import Change, Object, Snapshot
-from volt_agent.model.workload import Instance, Workload
+from volt_agent.model.workload import Instance, Port, Workload
 
 DEFAULT, BACKEND, INTERNAL = NETWORKS
 
@@ -24,7 +25,7 @@ DEFAULT, BACKEND, INTERNAL = NETWORKS
 def elements(each: Object, snapshot: Snapshot = SNAPSHOT) -> dict[str, list[str]]:
     """The fragment as set name -> keys."""
     found: dict[str, list[str]] = {}
-    for element in fragment(each, snapshot):
+    for element in fragment(each, Spelling(snapshot)):
         found.setdefault(element.set, []).append(element.key)
     return found
 
@@ -78,9 +79,10 @@ def test_port_security_off_lifts_the_guard(change: Object) -> None:
 
 
 def test_port_that_volt_made_is_guarded_by_its_connection() -> None:
-    """Seeing it start or stop changes nothing."""
-    assert elements(replace(GUEST, made=False)) != {}
-    assert elements(replace(GUEST, made=True)) == {}
+    """Seeing it start or stop changes nothing; one whose connection is gone is bound to nothing."""
+    port = Port("default", "web", WEB.interface, ifindex=1, up=True)
+    assert elements(port) == {}
+    assert elements(port, SNAPSHOT.apply(Change(delete=(WEB,)))) == {"bound-ports": ['"vc-web"']}
 
 
 def test_foreign_port_learns_step_by_step() -> None:
@@ -153,13 +155,14 @@ def test_what_only_is_or_was_there_contributes_nothing() -> None:
         Instance(name="web", kind="container", runtime="netns", identity="1"),
         Reservation("default", "old", address, "02:00:00:00:00:09", released=0.0),
     ):
-        assert fragment(each, SNAPSHOT) == ()
+        assert fragment(each, Spelling(SNAPSHOT)) == ()
 
 
 def test_every_element_belongs_to_a_declared_set() -> None:
     """Nothing is compiled into a set that the tables do not have."""
-    everything = [*sources(SNAPSHOT), replace(GUEST, mac="02:00:00:00:00:01")]
-    compiled = [element for each in everything for element in fragment(each, SNAPSHOT)]
+    everything = [*dict(sources(SNAPSHOT)).values(), replace(GUEST, mac="02:00:00:00:00:01")]
+    spelling = Spelling(SNAPSHOT)
+    compiled = [element for each in everything for element in fragment(each, spelling)]
     assert {element.set for element in compiled} <= FAMILY_OF_SET.keys()
     assert Element("bridges", '"volt0"') in compiled
 
@@ -186,4 +189,4 @@ def test_names_that_nft_would_misread_are_refused(name: str) -> None:
 def test_a_bridge_with_such_a_name_is_refused() -> None:
     """The change fails as a whole, with the name in its message."""
     with pytest.raises(Invalid, match="br"):
-        fragment(Network("n", 'br"', DEFAULT.subnet, DEFAULT.gateway, 1500), SNAPSHOT)
+        fragment(Network("n", 'br"', DEFAULT.subnet, DEFAULT.gateway, 1500), Spelling(SNAPSHOT))

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.firewall.lab import SNAPSHOT, Lab
-from tests.firewall.objects import forward
+from tests.firewall.lab import DB, SNAPSHOT, Lab
+from tests.firewall.objects import forward, policy
 from tests.support.traffic import Outcome
 from volt_agent.firewall.coexistence import Coexistence
 from volt_agent.firewall.foreign import patterns
@@ -36,12 +36,21 @@ BROKEN = {
 }
 
 
+# What volt denies, whoever lets it through: a policy, another network, from outside to a workload.
+DENIED = (
+    ("web", "10.0.0.10", "tcp", 80),
+    ("web", "10.30.0.5", "tcp", 80),
+    ("outside", "10.0.0.5", "tcp", 80),
+)
+
+
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Lab]:
     bed = Lab()
-    for name in ("web", "app", "outside", "host"):
+    for name in ("web", "app", "db", "cache", "outside", "other", "host"):
         bed.run(bed.traffic.serve(bed.path(name), (80,), (53,)))
-    bed.load(SNAPSHOT.apply(Change(put=(forward("tcp 8000", "web", 80),))))
+    to_web, to_db = forward("tcp 8000", "web", 80), policy("one", "allow", "app", "db", "tcp 22")
+    bed.load(SNAPSHOT.apply(Change(put=(DB, to_web, to_db))))
     yield bed
     bed.close()
 
@@ -53,20 +62,23 @@ def watch(bed: Lab) -> Iterator[Coexistence]:
         bed.run(bed.nft.run(f"add table {table}\ndelete table {table}\n"))
 
 
-def tries(bed: Lab) -> tuple[bool, ...]:
+def tries(bed: Lab, ways: tuple[tuple[str, str, str, int], ...] = TRAFFIC) -> tuple[bool, ...]:
+    return tuple(each.answered for each in attempt(bed, ways))
+
+
+def attempt(bed: Lab, ways: tuple[tuple[str, str, str, int], ...]) -> list[Outcome]:
     attempts = [
         {"source": bed.path(source), "target": target, "protocol": protocol, "port": port}
-        for source, target, protocol, port in TRAFFIC
+        for source, target, protocol, port in ways
     ]
-    outcomes = msgspec.convert(bed.run(bed.traffic.probe(attempts, SOON)), list[Outcome])
-    return tuple(each.answered for each in outcomes)
+    return msgspec.convert(bed.run(bed.traffic.probe(attempts, SOON)), list[Outcome])
 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_what_it_breaks_is_found_and_healed_by_the_printed_commands(
     bed: Lab, watch: Coexistence, tool: str
 ) -> None:
-    """Its real ruleset breaks volt's traffic; the commands mend just that."""
+    """Its real ruleset breaks volt's traffic; the commands mend that, and open nothing else."""
     assert tries(bed) == (True,) * 4
     assert bed.run(watch.look()) == ()
     bed.run(bed.nft.run((RULESETS / f"{tool}.nft").read_text()))
@@ -76,7 +88,26 @@ def test_what_it_breaks_is_found_and_healed_by_the_printed_commands(
     for command in (command for each in found for command in each.commands):
         bed.sh("host", "sh", "-c", command)
     assert tries(bed) == (True,) * 4
+    assert tries(bed, DENIED) == (False,) * 3
     assert bed.run(watch.look()) == ()
+
+
+def test_forwards_come_before_those_of_others(bed: Lab) -> None:
+    """Where two translate the same port of the host, volt's forward is the one that counts."""
+    to_other = "tcp dport 8000 dnat to 172.31.0.5:80"
+    theirs = "type nat hook prerouting priority -100;"
+    bed.run(bed.nft.run(f"table ip theirs {{ chain pre {{ {theirs}\n{to_other}\n}}\n}}\n"))
+    try:
+        (outcome,) = attempt(bed, (("outside", "192.0.2.1", "tcp", 8000),))
+        drops = bed.drops()
+        assert (outcome.answered, outcome.seen_as) == (True, "192.0.2.2")
+        bed.remove(forward("tcp 8000", "web", 80))
+        (outcome,) = attempt(bed, (("outside", "192.0.2.1", "tcp", 8000),))
+        # With their forward alone it is theirs: what is not volt's is not dropped.
+        assert (outcome.answered, bed.drops()) == (True, drops)
+    finally:
+        bed.change(forward("tcp 8000", "web", 80))
+        bed.run(bed.nft.run("delete table ip theirs\n"))
 
 
 def test_commands_of_docker(bed: Lab, watch: Coexistence) -> None:

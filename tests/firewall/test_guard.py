@@ -287,3 +287,18 @@ def test_loopback_of_the_host_is_out_of_reach(
         gateway.sees(last)
     after = lab.drops()
     assert after["loopback-from-workload"] == before["loopback-from-workload"] + 1
+
+
+@pytest.mark.parametrize("name", ["a free address", "the neighbour's MAC", "ARP for the gateway"])
+def test_guard_holds_where_the_bridge_calls_no_netfilter(
+    lab: Lab, bound: Connection, web: Wire, app: Wire, name: str
+) -> None:
+    """It is a hook of the bridge itself, and needs no br_netfilter."""
+    frame, counter = FALSE[name]
+    lab.sh("host", "ip", "link", "set", "volt0", "type", "bridge", "nf_call_iptables", "0")
+    try:
+        before = lab.drops()[counter]
+        assert not passes(web, app, frame, of(plain, MINE, "10.0.0.5"))
+        assert lab.drops()[counter] > before
+    finally:
+        lab.sh("host", "ip", "link", "set", "volt0", "type", "bridge", "nf_call_iptables", "1")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.firewall.lab import SNAPSHOT
 from tests.firewall.objects import forward, policy, rule
-from tests.firewall.test_incremental import forwards, network_policies, rules
+from tests.firewall.test_incremental import rules
+from volt_agent.firewall.footprint import Footprint, footprint
 from volt_agent.firewall.incremental import Compiled
-from volt_agent.firewall.judge import Judge
-from volt_agent.firewall.levels import Footprint, Levels, footprint, levels_of
+from volt_agent.firewall.levels import Levels, levels_of
 from volt_agent.firewall.shape import shape_of
-from volt_agent.firewall.verdict import Packet, decide
+from volt_agent.firewall.spelling import Spelling
 from volt_agent.model.firewall import Rule
 from volt_agent.model.snapshot import Change
 
+SPELLING = Spelling(SNAPSHOT)
+
 
 def levels(*rules: Rule) -> list[int]:
-    made = levels_of(footprint(each, SNAPSHOT) for each in rules)
+    made = levels_of(footprint(each, SPELLING) for each in rules)
     return [made[each.name] for each in rules]
 
 
@@ -67,7 +67,7 @@ def test_levels_kept_up_to_date_are_those_of_a_fresh_start(
     for step in steps:
         changes: dict[str, Footprint | None] = {}
         for each, comes in step:
-            changes[each.name] = footprint(each, SNAPSHOT) if comes else None
+            changes[each.name] = footprint(each, SPELLING) if comes else None
         for name, after in changes.items():
             if after is None:
                 present.pop(name, None)
@@ -76,31 +76,6 @@ def test_levels_kept_up_to_date_are_those_of_a_fresh_start(
         kept.adopt(kept.plan(changes))
         fresh = levels_of(present.values())
         assert {name: kept[name] for name in present} == {name: fresh[name] for name in present}
-
-
-packets = st.builds(
-    Packet,
-    origin=st.sampled_from(["workload", "host", "outside"]),
-    source=st.sampled_from([IPv4Address(each) for each in ("10.0.0.5", "10.30.0.5", "192.0.2.2")]),
-    destination=st.sampled_from(
-        [IPv4Address(each) for each in ("10.0.0.6", "10.0.0.1", "192.0.2.1", "10.30.0.5")]
-    ),
-    protocol=st.sampled_from(["tcp", "udp", "icmp", "other"]),
-    port=st.sampled_from([0, 5, 53, 80, 90, 2000]),
-    is_local=st.booleans(),
-)
-
-
-@given(
-    st.lists(st.one_of(rules, network_policies, forwards), max_size=12),
-    st.lists(packets, min_size=1, max_size=20),
-)
-@settings(deadline=None)
-def test_judge_says_what_decide_says(objects: list[object], tried: list[Packet]) -> None:
-    """It only looks at less."""
-    snapshot = SNAPSHOT.apply(Change(put=tuple(objects)))  # type: ignore[arg-type]
-    judge = Judge(snapshot)
-    assert [judge.decide(each) for each in tried] == [decide(snapshot, each) for each in tried]
 
 
 def test_ten_thousand_rules_need_a_handful_of_sets() -> None:

@@ -14,6 +14,7 @@ from tests.kernel.worlds import FakeWorld, LinuxWorld, World, on_fake, on_linux
 from volt_agent.kernel import conntrack
 from volt_agent.kernel.conntrack import Tracked, matches
 from volt_agent.kernel.edge import Flow
+from volt_agent.kernel.netlink import attribute, nested
 from volt_agent.kernel.ops import SetLink
 
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
@@ -238,3 +239,28 @@ def test_an_empty_table_is_no_error(play: object) -> None:
 
     assert callable(play)
     play(scenario)
+
+
+def direction(source: IPv4Address, destination: IPv4Address, number: int, *ports: int) -> bytes:
+    """A CTA_TUPLE_* as the kernel writes it."""
+    addresses = attribute(1, source.packed) + attribute(2, destination.packed)
+    carried = attribute(1, bytes((number,)))
+    carried += b"".join(attribute(n, port.to_bytes(2, "big")) for n, port in enumerate(ports, 2))
+    return nested(1, addresses) + nested(2, carried)
+
+
+PORTS = st.integers(0, 65535)
+
+
+@given(ADDRESSES, ADDRESSES, st.sampled_from([TCP, UDP]), PORTS, PORTS, PORTS)
+def test_the_usual_form_of_an_entry_is_read_as_any_other(
+    source: IPv4Address, destination: IPv4Address, number: int, a: int, b: int, c: int
+) -> None:
+    """The same entry in another form (with an attribute more in each direction)."""
+    original = direction(source, destination, number, a, b)
+    reply = direction(D, source, number, c, a)
+    readings = [
+        conntrack.decode(bytes(4) + nested(1, original, more) + nested(2, reply, more))[0]
+        for more in (b"", attribute(9, b"?"))
+    ]
+    assert readings == [Tracked(source, destination, number, b, D, c, a)] * 2

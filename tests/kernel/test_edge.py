@@ -35,16 +35,17 @@ from volt_agent.kernel.state import Route
 
 @on_both_edges
 async def test_a_bridge_is_made_as_a_gateway_wants_it(world: World) -> None:
-    """Down, with its MAC, MTU, alias and long name, handing frames to netfilter, without IPv6."""
+    """Down, with its MAC, MTU, alias and long name, without IPv6, handing frames to netfilter."""
     await world.edge.execute([bridge(mtu=1400, altname="volt-backend-with-a-long-name")])
     link = world.edge.mirror.links["volt-backend"]
     assert (link.kind, link.up, link.mtu, link.mac) == ("bridge", False, 1400, "02:00:00:00:00:01")
     assert (link.alias, link.altnames) == ("volt:backend", ("volt-backend-with-a-long-name",))
-    assert link.netfilter
+    assert (link.netfilter, link.localnet) == (True, True)
     for key, value in {
         "net/ipv6/conf/volt-backend/disable_ipv6": "1",
         "net/ipv4/conf/volt-backend/rp_filter": "1",
         "net/ipv4/conf/volt-backend/send_redirects": "0",
+        "net/ipv4/conf/volt-backend/route_localnet": "1",
     }.items():
         assert await world.edge.read_sysctl(key) == value
 
@@ -57,6 +58,7 @@ async def test_attaching_a_container_reaches_both_ends(world: World) -> None:
     port = world.edge.mirror.links["vc-1"]
     assert port.master == world.edge.mirror.links["volt-backend"].index
     assert (port.kind, port.up, port.alias) == ("veth", True, "volt:backend/1")
+    assert port.hairpin
     assert world.edge.mirror.ports_of("volt-backend") == {"vc-1"}
     inside = await world.edge.inside(namespace)
     assert inside.links["lo"].up
@@ -114,7 +116,7 @@ async def test_a_drifted_port_is_brought_back(world: World) -> None:
     world.by_hand(
         SetLink(name="vc-1", master="", mtu=1300),
         SetLink(name="vt-1", master="", mac="02:00:00:00:00:77"),
-        SetLink(name="volt-backend", netfilter=False, mac="02:00:00:00:00:78"),
+        SetLink(name="volt-backend", netfilter=False, localnet=False, mac="02:00:00:00:00:78"),
         SetLink(namespace=namespace, name="eth0", mtu=1300),
     )
     await world.edge.execute([bridge(), veth(namespace), tap()])
@@ -135,6 +137,26 @@ async def test_links_change_one_property_at_a_time(world: World) -> None:
     await world.edge.execute([SetLink(name="vt-1", master=""), SetLink(name="vt-1", up=True)])
     assert (mirror.links["vt-1"].master, mirror.links["vt-1"].up) == (0, True)
     assert mirror.ports_of("volt-backend") == frozenset()
+
+
+@on_both_edges
+async def test_ports_and_bridges_are_mended_for_forwards(world: World) -> None:
+    """Those of an older agent lack what forwards to oneself and of 127.0.0.1 need."""
+    namespace = world.add_namespace()
+    await world.edge.execute([*bridge_up(), *attach(namespace), tap()])
+    links = world.edge.mirror.links
+    for is_on in (False, True):
+        await world.edge.execute(
+            [
+                SetLink(name="volt-backend", localnet=is_on),
+                SetLink(name="vc-1", hairpin=is_on),
+                SetLink(name="vt-1", hairpin=is_on),
+            ]
+        )
+        seen = links["volt-backend"].localnet, links["vc-1"].hairpin, links["vt-1"].hairpin
+        assert seen == (is_on,) * 3
+    await world.edge.execute([SetLink(name="vc-1", master="")])
+    assert not links["vc-1"].hairpin
 
 
 @on_both_edges

@@ -126,6 +126,11 @@ CASES: dict[str, tuple[Callable[[str], Sequence[Op]], int, str]] = {
         errno.EOPNOTSUPP,
         "change vc-1",
     ),
+    "hairpin on no port": (
+        lambda ns: [SetLink(name=BRIDGE, hairpin=True)],
+        errno.EOPNOTSUPP,
+        "change volt-backend",
+    ),
     "deleting the loopback interface": (
         lambda ns: [DeleteLink(name="lo")],
         errno.EOPNOTSUPP,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.kernel.samples import attach, bridge, bridge_up, tap, veth
-from tests.kernel.worlds import LinuxWorld, on_linux, until
+from tests.kernel.worlds import LinuxWorld, of_type, on_linux, until
 from volt_agent.errors import KernelRefused
+from volt_agent.events import LinksChanged
 from volt_agent.kernel import bridges, link_messages
 from volt_agent.kernel.namespaces import entered
 from volt_agent.kernel.netlink_socket import NetlinkSocket
-from volt_agent.kernel.ops import DeleteLink, SetLink
+from volt_agent.kernel.ops import DeleteLink, SetLink, SetSysctl
 
 pytestmark = pytest.mark.kernel
 
@@ -55,6 +57,49 @@ def test_a_veth_whose_end_was_moved_or_renamed_is_refused() -> None:
         await world.edge.execute([veth(other, 2)])
         with pytest.raises(KernelRefused, match="leads elsewhere than"):
             await world.edge.execute([veth(other)])
+
+    on_linux(scenario)
+
+
+@pytest.mark.parametrize("how", ["bridge", "ip", "sysfs"])
+def test_a_foreign_hand_on_a_port_is_seen(how: str) -> None:
+    """The kernel announces it as the bridge's matter, as the link's, or both."""
+    commands = {
+        "bridge": ["bridge", "link", "set", "dev", "vc-1", "hairpin", "off"],
+        "ip": ["ip", "link", "set", "vc-1", "type", "bridge_slave", "hairpin", "off"],
+        "sysfs": ["sh", "-c", SYSFS.format("/sys/class/net/vc-1/brport/hairpin_mode")],
+    }
+
+    async def scenario(world: LinuxWorld) -> None:
+        await world.edge.execute([*bridge_up(), *attach(world.add_namespace())])
+        links = world.edge.mirror.links
+        assert links["vc-1"].hairpin
+        run(commands[how])
+        await until(lambda: not links["vc-1"].hairpin, "the hairpin is off")
+        await world.edge.execute([SetLink(name="vc-1", hairpin=True)])
+        assert links["vc-1"].hairpin
+
+    on_linux(scenario)
+
+
+def run(command: list[str]) -> None:
+    subprocess.run(command, check=True)
+
+
+# /sys shows the interfaces of the namespace in which it was mounted.
+SYSFS = "unshare --mount sh -c 'mount -t sysfs none /sys && echo 0 > {0}'"
+
+
+def test_a_setting_that_nobody_announces_is_seen_when_looked_for() -> None:
+    """route_localnet is written without a word from the kernel."""
+
+    async def scenario(world: LinuxWorld) -> None:
+        await world.edge.execute(bridge_up())
+        links = world.edge.mirror.links
+        world.by_hand(SetSysctl(key="net.ipv4.conf.volt-backend.route_localnet", value="0"))
+        await world.edge.look_again(["volt-backend", "gone"])
+        assert not links["volt-backend"].localnet
+        assert any("volt-backend" in e.names for e in of_type(world.events, LinksChanged))
 
     on_linux(scenario)
 

@@ -19,7 +19,13 @@ ADDRESS = IPv4Interface("10.0.0.1/24")
 
 def link(index: int, name: str, kind: int = NEW_LINK, family: int = 0, mtu: int = 1500) -> Message:
     header = struct.pack("=BxHiII", family, 1, index, 1, 0)
-    return Message(kind, 0, 0, header + netlink.text(3, name) + netlink.number(4, mtu))
+    body = header + netlink.text(3, name) + netlink.number(4, mtu)
+    return Message(kind, 0, 0, body + port(mtu % 2 == 1) if family == 7 else body)
+
+
+def port(hairpin: bool) -> bytes:
+    """What a bridge tells of its port: IFLA_PROTINFO with IFLA_BRPORT_MODE."""
+    return netlink.nested(12, netlink.attribute(1, b"\3"), netlink.attribute(4, bytes((hairpin,))))
 
 
 def address(index: int, kind: int = ip_messages.NEW_ADDRESS) -> Message:
@@ -68,6 +74,17 @@ def test_a_port_that_leaves_its_bridge_is_still_there() -> None:
     mirror = mirror_of(link(5, "eth0"))
     assert apply(mirror, [link(5, "eth0", kind=DELETE_LINK, family=7)]) == set()
     assert "eth0" in mirror.links
+
+
+def test_a_bridge_tells_of_its_hairpins() -> None:
+    """By a change of the port alone; what says nothing about it changes nothing."""
+    mirror = mirror_of(link(5, "eth0"))
+    assert apply(mirror, [link(5, "eth0", family=7, mtu=1501)]) == {"eth0"}
+    assert mirror.links["eth0"].hairpin
+    silent = Message(NEW_LINK, 0, 0, link(5, "eth0", family=7).body[:16])
+    assert apply(mirror, [silent, link(6, "unknown", family=7)]) == set()
+    assert apply(mirror, [link(5, "eth0", family=7, mtu=1500)]) == {"eth0"}
+    assert not mirror.links["eth0"].hairpin
 
 
 def test_addresses_come_and_go() -> None:

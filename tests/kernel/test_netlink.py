@@ -58,6 +58,8 @@ def test_attributes_survive_the_wire(values: dict[int, bytes]) -> None:
     assert attributes(b"head" + body, 4) == values
     for kind, value in values.items():
         assert netlink.repeated(body, kind) == [value]
+        assert netlink.first(body + body, kind) == value
+    assert netlink.first(body, 0x4000) == b""
 
 
 def assert_nothing_but_malformed(garbage: bytes) -> None:
@@ -66,6 +68,8 @@ def assert_nothing_but_malformed(garbage: bytes) -> None:
         lambda: list(messages(garbage)),
         lambda: attributes(garbage),
         lambda: netlink.repeated(garbage, 1),
+        lambda: netlink.first(garbage, 1),
+        lambda: link_messages.decode_port(garbage),
         lambda: netlink.refusal(Message(netlink.ERROR, netlink.F_ACK_ATTRIBUTES, 1, garbage)),
         lambda: link_messages.decode_link(garbage),
         lambda: link_messages.link_index(garbage),

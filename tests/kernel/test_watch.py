@@ -9,13 +9,13 @@ import time
 import pytest
 
 from tests.kernel.samples import bridge, bridge_up, tap
-from tests.kernel.worlds import LinuxWorld, of_type, on_linux
+from tests.kernel.worlds import LinuxWorld, of_type, on_linux, until
 from volt_agent.bus import Bus
 from volt_agent.events import Event, LinksChanged, SysctlChanged
 from volt_agent.kernel import subscription
 from volt_agent.kernel.link_messages import GROUP_LINK
 from volt_agent.kernel.mirroring import difference
-from volt_agent.kernel.ops import DeleteLink, SetLink, SetSysctl
+from volt_agent.kernel.ops import DeleteLink, Op, SetLink, SetSysctl
 from volt_agent.kernel.reading import read_everything
 from volt_agent.kernel.watch import Watch
 
@@ -116,14 +116,10 @@ def test_lost_messages_are_made_up_for() -> None:
         await watch.start()
         world.by_hand(*bridge_up())
         for round_ in range(5):
-            world.by_hand(*(tap(n) for n in range(round_, 200)))
-            await watch.settle()
-            await world.edge.settle()
-            assert difference(watch.mirror, world.edge.mirror) == set()
+            world.by_hand(*(op for n in range(round_, 200) for op in tap_up(n)))
+            await agree(watch, world)
             world.by_hand(*(DeleteLink(name=f"vt-{n}") for n in range(round_, 200)))
-            await watch.settle()
-            await world.edge.settle()
-            assert difference(watch.mirror, world.edge.mirror) == set()
+            await agree(watch, world)
             assert set(watch.mirror.links) == {"lo", "volt-backend"}
         resyncs = [each for each in of_type(events, LinksChanged) if each.resynced]
         assert resyncs
@@ -135,11 +131,24 @@ def test_lost_messages_are_made_up_for() -> None:
     on_linux(scenario)
 
 
+async def agree(watch: Watch, world: LinuxWorld) -> None:
+    """Both mirrors show the same, once the kernel has come to rest: it tells of a carrier late."""
+    await watch.settle()
+    await world.edge.settle()
+    mirrors = watch.mirror, world.edge.mirror
+    await until(lambda: difference(*mirrors) == set(), "both mirrors agree")
+
+
+def tap_up(number: int) -> list[Op]:
+    """A tap of which all has been announced, which of a link that is down it is not."""
+    return [tap(number), SetLink(name=f"vt-{number}", up=True)]
+
+
 def test_changes_during_a_resync_are_not_missed() -> None:
     """Reading everything while links come and go gives what is there in the end."""
 
     async def scenario(world: LinuxWorld) -> None:
-        world.by_hand(*bridge_up(), *(tap(n) for n in range(100)))
+        world.by_hand(*bridge_up(), *(op for n in range(100) for op in tap_up(n)))
         watch = Watch(Bus())
         await watch.start()
         stop = asyncio.Event()
@@ -147,12 +156,9 @@ def test_changes_during_a_resync_are_not_missed() -> None:
         async def churn() -> None:
             number = 100
             while not stop.is_set():
-                await asyncio.to_thread(in_this_namespace, tap(number))
-                await asyncio.to_thread(in_this_namespace, DeleteLink(name=f"vt-{number - 100}"))
+                await asyncio.to_thread(world.by_hand, *tap_up(number))
+                await asyncio.to_thread(world.by_hand, DeleteLink(name=f"vt-{number - 100}"))
                 number += 1
-
-        def in_this_namespace(op: object) -> None:
-            world.by_hand(op)  # type: ignore[arg-type]
 
         churning = asyncio.create_task(churn())
         for _ in range(10):
@@ -160,9 +166,7 @@ def test_changes_during_a_resync_are_not_missed() -> None:
             await watch.settle()
         stop.set()
         await churning
-        await watch.settle()
-        await world.edge.settle()
-        assert difference(watch.mirror, world.edge.mirror) == set()
+        await agree(watch, world)
         await watch.close()
 
     on_linux(scenario)

@@ -77,6 +77,7 @@ def bridge_link(network: Network, index: int = 10, **changes: object) -> Link:
         "mtu": network.mtu,
         "alias": bridge_alias(network.name),
         "netfilter": True,
+        "localnet": True,
     }
     return Link(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -90,6 +91,7 @@ def port_link(connection: Connection, index: int = 20, **changes: object) -> Lin
         "carrier": True,
         "master": 10,
         "alias": port_alias(connection.network, connection.workload),
+        "hairpin": True,
     }
     return Link(**{**fields, **changes})  # type: ignore[arg-type]
 

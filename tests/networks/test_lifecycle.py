@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from tests.networks.build import apply, backend, ip, running, with_network
+from volt_agent.errors import NotFound, Refused
 from volt_agent.model.snapshot import Change, Snapshot
 from volt_agent.model.workload import Instance, Port
-from volt_agent.networks.decide import disconnect
-from volt_agent.networks.lifecycle import remember, started, stopped
+from volt_agent.networks.decide import connect, disconnect
+from volt_agent.networks.lifecycle import forget, remember, started, stopped
 
 WEB = Instance(name="web", kind="container", runtime="netns", identity="1", namespace="/x")
 
@@ -59,6 +61,21 @@ def test_auto_connect_joins_the_default_network_unless_told_otherwise() -> None:
     assert remember(joined, WEB, ["netns"], "volt0").is_empty
     left = apply(joined, disconnect(joined, "web", None, 1.0))
     assert not left.apply(remember(left, WEB, ["netns"], "volt0")).connections
+
+
+def test_a_forgotten_workload_leaves_nothing() -> None:
+    """Its name, connections and addresses go; one that comes back later is a new one."""
+    snapshot = with_network(backend("web", "db"), "frontend", "10.40.0.0/24")
+    snapshot = apply(snapshot, connect(snapshot, "frontend", "web"))
+    snapshot = apply(snapshot, disconnect(snapshot, "web", "frontend", 1.0))
+    with pytest.raises(Refused, match="web is running"):
+        forget(running(snapshot, "web"), "web")
+    without = apply(snapshot, forget(snapshot, "web"))
+    assert set(without.workloads) == {"db"}
+    assert set(without.connections) == {"backend/db"}
+    assert not without.reservations
+    with pytest.raises(NotFound, match="no workload web"):
+        forget(without, "web")
 
 
 def test_a_full_default_network_does_not_stop_a_workload() -> None:

@@ -57,13 +57,14 @@ def test_a_right_bridge_is_left_alone() -> None:
 
 
 def test_whatever_is_wrong_with_a_bridge_is_mended() -> None:
-    """Address gone, down, another MTU, netfilter off: each is one operation."""
+    """Address gone, down, another MTU, netfilter or loopback off: each is one operation."""
     gone = mirror_of(bridge_link(BACKEND))
     assert plan_bridge(BACKEND, gone, True) == [AddAddress(name="volt-backend", address=GATEWAY)]
     for wrong, right in (
         ({"up": False}, SetLink(name="volt-backend", up=True)),
         ({"mtu": 9000}, SetLink(name="volt-backend", mtu=1500)),
         ({"netfilter": False}, SetLink(name="volt-backend", netfilter=True)),
+        ({"localnet": False}, SetLink(name="volt-backend", localnet=True)),
     ):
         mirror = mirror_of(bridge_link(BACKEND, **wrong), volt_backend="10.30.0.1/24")
         assert plan_bridge(BACKEND, mirror, True) == [right]
@@ -106,13 +107,18 @@ def test_a_container_is_attached_from_the_inside_out() -> None:
 
 
 def test_an_attached_port_is_left_alone_and_an_unplugged_one_plugged_in() -> None:
-    """Nothing to do; or the bridge again; or up again."""
+    """Nothing to do; or the bridge again, as a hairpin; or up again."""
     good = mirror_of(bridge_link(BACKEND), port_link(WEB))
     assert plan_veth(WEB, SNAPSHOT, good, "/run/netns/web", "eth0") == []
     out = mirror_of(bridge_link(BACKEND), port_link(WEB, master=0, up=False))
     assert plan_veth(WEB, SNAPSHOT, out, "/run/netns/web", "eth0") == [
         SetLink(name="vc-web", master="volt-backend"),
+        SetLink(name="vc-web", hairpin=True),
         SetLink(name="vc-web", up=True),
+    ]
+    straight = mirror_of(bridge_link(BACKEND), port_link(WEB, hairpin=False))
+    assert plan_veth(WEB, SNAPSHOT, straight, "/run/netns/web", "eth0") == [
+        SetLink(name="vc-web", hairpin=True)
     ]
 
 

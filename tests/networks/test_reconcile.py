@@ -27,6 +27,7 @@ from volt_agent.kernel.ops import (
     SetLink,
     SetSysctl,
 )
+from volt_agent.kernel.state import Link
 from volt_agent.model.network import Network
 from volt_agent.model.snapshot import Change, Snapshot
 from volt_agent.model.workload import Instance
@@ -215,6 +216,9 @@ DAMAGE: dict[str, list[Op]] = {
     "port unplugged": [SetLink(name="vc-web", master="")],
     "port down": [SetLink(name="vc-web", up=False)],
     "port deleted": [DeleteLink(name="vc-web")],
+    "no hairpin any more": [SetLink(name="vc-web", hairpin=False)],
+    "netfilter off": [SetLink(name="volt-backend", netfilter=False)],
+    "loopback not routed": [SetLink(name="volt-backend", localnet=False)],
     "other mtu": [SetLink(name="vc-web", mtu=1400)],
     "address inside": [
         DeleteAddress(namespace=WEB, name="eth0", address=IPv4Interface("10.30.0.2/24"))
@@ -230,9 +234,12 @@ def test_damage_by_foreign_hands_is_repaired_and_told(damage: list[Op], tmp_path
     def shape(site: Site) -> object:
         links = site.edge.mirror.links
         return {
-            name: (each.kind, each.up, each.mtu, each.alias, bool(each.master))
+            name: (each.kind, each.up, each.mtu, each.alias, bool(each.master), flags(each))
             for name, each in links.items()
         }, {name: site.edge.mirror.addresses_of(name) for name in links}
+
+    def flags(link: Link) -> tuple[bool, ...]:
+        return link.netfilter, link.localnet, link.hairpin
 
     async def scenario(site: Site) -> None:
         await site.connect("web")

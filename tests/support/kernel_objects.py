@@ -38,6 +38,7 @@ def shape(machine: Machine) -> dict[str, Any]:
                 each["mtu"],
                 each.get("ifalias"),
                 "UP" in each["flags"],
+                _flags(each),
             )
             for each in _links(machine)
         },
@@ -78,6 +79,13 @@ def _sort_elements(text: str) -> str:
         return "elements = { " + ", ".join(elements) + " }"
 
     return re.sub(r"elements = \{(.*?)\}", in_order, text, flags=re.DOTALL)
+
+
+def _flags(link: dict[str, Any]) -> list[Any]:
+    """What a bridge and its ports have switched on."""
+    info = link.get("linkinfo", {})
+    bridge, port = info.get("info_data", {}), info.get("info_slave_data", {})
+    return [bridge.get("nf_call_iptables"), bridge.get("nf_call_ip6tables"), port.get("hairpin")]
 
 
 def _links(machine: Machine) -> list[dict[str, Any]]:

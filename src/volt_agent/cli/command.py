@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
@@ -24,12 +24,35 @@ if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter, Parameter
 
 GLOBAL_OPTIONS = "Global options"
+# What docker and ip call it: these do the same, without being listed.
+SHORT_WORDS: Mapping[str, str] = {"ls": "list", "rm": "delete"}
+# What other tools call it: the hint names our word, where the group has it.
+FOREIGN_WORDS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("remove", "del", "destroy", "drop"), ("delete",)),
+    **dict.fromkeys(("show", "get", "describe", "info"), ("inspect", "list", "status")),
+    **dict.fromkeys(("add", "new", "insert", "append"), ("create", "add", "connect")),
+    "create": ("add",),
+    "attach": ("connect",),
+    "detach": ("disconnect",),
+    "clear": ("flush",),
+    "check": ("test",),
+}
 
 
 class Command(TyperCommand):
     """One command. `examples` are shown at the end of its help."""
 
     examples: Sequence[str] = ()
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        """What is required as it is typed, the rest in brackets."""
+        pieces = ["[OPTIONS]"]
+        for param in self.get_params(ctx):
+            if param.param_type_name == "argument":
+                pieces.append(str(param.metavar) if param.required else f"[{param.metavar}]")
+            elif param.required:
+                pieces.append(f"{param.opts[0]} {param.metavar}")
+        return pieces
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         _format_options(self, ctx, formatter)
@@ -61,7 +84,7 @@ class Group(TyperGroup):
             help=help,
             short_help=help,
             commands=list(commands),
-            params=list(global_options()),
+            params=[_format_option(GLOBAL_OPTIONS), *global_options()],
             rich_markup_mode=None,
         )
         self._package = package
@@ -87,10 +110,14 @@ class Group(TyperGroup):
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, AnyCommand | None, list[str]]:
         known = self.list_commands(ctx)
-        if args[0] in known or args[0].startswith("-"):
+        word = args[0]
+        full = SHORT_WORDS.get(word, word)
+        if word in known or word.startswith("-"):
             return super().resolve_command(ctx, args)
-        message = f"there is no command {args[0]!r} in `{ctx.command_path}`"
-        raise Invalid(message, _what_was_meant(args[0], ctx, known))
+        if full in known:
+            return super().resolve_command(ctx, [full, *args[1:]])
+        message = f"there is no command {word!r} in `{ctx.command_path}`"
+        raise Invalid(message, _what_was_meant(word, ctx, known))
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         self.format_commands(ctx, formatter)
@@ -139,13 +166,13 @@ def global_options() -> tuple[TyperOption, ...]:
     )
 
 
-def _format_option() -> TyperOption:
+def _format_option(panel: str | None = None) -> TyperOption:
     return option(
         ["-o", "--output"],
         "table, json or yaml; default: table.",
         _set_format,
         metavar="FORMAT",
-        panel=None,
+        panel=panel,
         autocompletion=lambda ctx, args, incomplete: [*FORMATS],
     )
 
@@ -194,7 +221,8 @@ def _what_was_meant(word: str, ctx: Context, known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     path = ctx.command_path
-    close = get_close_matches(word[:100], known, n=1)
+    ours = [each for each in FOREIGN_WORDS.get(word, ()) if each in known]
+    close = ours or get_close_matches(word[:100], known, n=1)
     return f"did you mean `{path} {close[0]}`?" if close else f"see `{path} --help`"
 
 

@@ -92,6 +92,7 @@ def _usage_error(error: typer.TyperException) -> Invalid:
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx is not None else "volt"
     hint = f"did you mean {sorted(similar)[0]}?" if similar else f"see `{path} --help`"
+    message = message.replace("is not a valid int", "is not a whole number")
     return Invalid(message[:1].lower() + message[1:].rstrip("."), hint)
 
 

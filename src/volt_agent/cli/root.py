@@ -33,6 +33,8 @@ def run(args: Sequence[str] | None) -> None:
     given = list(sys.argv[1:] if args is None else args)
     if not all(map(_is_text, given)):
         raise Invalid("the command line is not UTF-8")
+    if given[:1] == ["help"]:  # as git, docker and kubectl have it
+        given = [*given[1:], "--help"]
     with ROOT.make_context("volt", given, help_option_names=["-h", "--help"], obj=session) as ctx:
         ROOT.invoke(ctx)
     return None

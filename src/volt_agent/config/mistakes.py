@@ -24,10 +24,13 @@ _WORDS: dict[object, str] = {None: "nothing", True: "true", False: "false"}
 
 
 class ConfigError(Invalid):
-    """The file cannot be used. `mistakes` has one line for each, `FILE: PATH: expected ...`."""
+    """The file cannot be used. `mistakes` has one line for each, `FILE: PATH: expected ...`.
+
+    `message` is all of them: this is the one error that has several lines.
+    """
 
     def __init__(self, mistakes: tuple[str, ...]) -> None:
-        super().__init__("; ".join(mistakes))
+        super().__init__("\n".join(mistakes), "nothing was changed: correct the file and try again")
         self.mistakes = mistakes
 
 

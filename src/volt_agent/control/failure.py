@@ -32,7 +32,8 @@ _BY_CODE: dict[str, type[VoltError]] = {
 
 
 class ErrorDetail(Struct, frozen=True):
-    """`code` is stable; `message` is one line; `hint` says what to do next."""
+    """`code` is stable; `message` is one line (several for a wrong configuration); `hint` says what
+    to do next."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""`table bridge volt`: what a port may put on its bridge."""
+"""`table bridge volt`: what a port may put on its bridge, and what a strict one gets from it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _BRIDGE_COUNTERS = (
     Counter("dhcp-server", "answers of a DHCP server behind a port"),
     Counter("before-lease", "from a port without a known address, other than DHCP"),
     Counter("port-ipv6", "IPv6 from a port"),
+    Counter("not-addressed", "to a workload that policies or rules close, without its address"),
     Counter("other-protocol", "VLAN, STP and other frames from a port"),
 )
 
@@ -22,6 +23,10 @@ _BRIDGE_SETS = (
     Set("lifted-ports", "ifname"),
     Set("port-macs", "ifname . ether_addr"),
     Set("port-addresses", "ifname . ipv4_addr"),
+    # Who gets only what bears one of his addresses, from everybody or from one port (`strict`).
+    Set("strict-ports", "ifname"),
+    Set("strict-pairs", "ifname . ifname"),
+    Set("strict-addresses", "ifname . ipv4_addr"),
 )
 
 _GUARD = Chain(
@@ -83,12 +88,42 @@ _LEARNING = Chain(
     ),
 )
 
-# Without port security a port may use any MAC and IPv4 address of its subnet, and VLAN tags.
-_LIFTED = Chain("lifted", rules=("ether type ip6 counter name port-ipv6 drop",))
+# Without port security a port may use any MAC and IPv4 address of its subnet, and VLAN tags. A tag
+# of VLAN 0 is none: it carries a priority (IEEE 802.1Q, 9.6), the receiver takes the frame for an
+# untagged one, and br_netfilter, which does not look into tagged frames, shows it to no policy.
+_LIFTED = Chain(
+    "lifted",
+    rules=(
+        "ether type ip6 counter name port-ipv6 drop",
+        "ether type 8021q vlan id 0 counter name other-protocol drop",
+        "ether type 8021ad vlan id 0 counter name other-protocol drop",
+    ),
+)
+
+_BETWEEN_PORTS = Chain(
+    "between-ports",
+    hook=Hook(
+        "filter",
+        "forward",
+        "filter",
+        "-200, where the bridge has chosen the port that gets the frame: of a broadcast, each. The "
+        "inet family, which decides about everything else, knows the bridge but not its port",
+    ),
+    rules=("oifname @strict-ports goto strict", "iifname . oifname @strict-pairs goto strict"),
+)
+
+_STRICT = Chain(
+    "strict",
+    rules=(
+        "ether type arp accept",
+        "ether type ip oifname . ip daddr @strict-addresses accept",
+        "counter name not-addressed drop",
+    ),
+)
 
 BRIDGE = Table(
     "bridge",
     _BRIDGE_COUNTERS,
     _BRIDGE_SETS,
-    (_GUARD, _BOUND, _BOUND_IP, _BOUND_ARP, _LEARNING, _LIFTED),
+    (_GUARD, _BOUND, _BOUND_IP, _BOUND_ARP, _LEARNING, _LIFTED, _BETWEEN_PORTS, _STRICT),
 )

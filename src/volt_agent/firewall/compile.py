@@ -6,7 +6,7 @@ that a change is compiled from the objects that it touches (`incremental`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..model.firewall import Forward, Policy, Rule
 from ..model.host import HostPolicy, HostPort
@@ -17,44 +17,63 @@ from .forwards import forward_elements
 from .matches import policy_elements, rule_elements
 from .quote import QUOTABLE, quoted
 from .ruleset import Element
+from .spelling import Spelling
+from .strict import strict_elements
 
 Fragment = tuple[Element, ...]
+
+# Type and key: a connection and its port have equal keys.
+ObjectId = tuple[str, str]
 
 _BOTH_FAMILIES = ("ipv4", "ipv6")
 
 
-def fragment(each: Object, snapshot: Snapshot, level: int = 0) -> Fragment:
-    """The elements that `each` contributes within `snapshot`; most kinds of object have none.
+def fragment(each: Object, spelling: Spelling, level: int = 0) -> Fragment:
+    """The elements that `each` contributes within a snapshot; most kinds of object have none.
 
     `level` is that of a rule (`levels`). Raises Invalid if a name of volt's own cannot be written
     in a ruleset.
     """
+    snapshot = spelling.snapshot
     if isinstance(each, Network):
         return tuple(_network(each))
     if isinstance(each, Connection):
         return tuple(_connection(each, snapshot))
     if isinstance(each, Port):
-        return tuple(_foreign_port(each, snapshot)) if is_guardable(each) else ()
+        return tuple(_port(each, snapshot))
     if isinstance(each, HostPolicy):
         return tuple(_host(each))
     if isinstance(each, Rule):
-        return tuple(dict.fromkeys(rule_elements(each, snapshot, level)))
+        elements = rule_elements(each, spelling, level)
+        return tuple(dict.fromkeys((*elements, *strict_elements(each, spelling))))
     if isinstance(each, Policy):
-        return tuple(dict.fromkeys(policy_elements(each, snapshot)))
+        elements = policy_elements(each, spelling)
+        return tuple(dict.fromkeys((*elements, *strict_elements(each, spelling))))
     if isinstance(each, Forward):
-        return tuple(forward_elements(each, snapshot))
+        return tuple(forward_elements(each, spelling))
     return ()
 
 
-def sources(snapshot: Snapshot) -> Iterator[Object]:
+def sources(snapshot: Snapshot) -> Iterator[tuple[ObjectId, Object]]:
     """Every object of a snapshot that may have a fragment."""
-    yield snapshot.host
-    yield from snapshot.networks.values()
-    yield from snapshot.connections.values()
-    yield from snapshot.ports.values()
-    yield from snapshot.rules.values()
-    yield from snapshot.policies.values()
-    yield from snapshot.forwards.values()
+    yield identity(snapshot.host), snapshot.host
+    tables: tuple[tuple[type[Object], Mapping[str, Object]], ...] = (
+        (Network, snapshot.networks),
+        (Connection, snapshot.connections),
+        (Port, snapshot.ports),
+        (Rule, snapshot.rules),
+        (Policy, snapshot.policies),
+        (Forward, snapshot.forwards),
+    )
+    for kind, table in tables:
+        name = kind.__name__
+        for key, each in table.items():
+            yield (name, key), each
+
+
+def identity(each: Object) -> ObjectId:
+    """What an object is found by among those of all kinds."""
+    return type(each).__name__, each.key
 
 
 def dependents(each: Object, snapshot: Snapshot) -> Iterator[Object]:
@@ -101,6 +120,17 @@ def _connection(connection: Connection, snapshot: Snapshot) -> Iterator[Element]
     yield Element("bound-ports", interface)
     yield Element("port-macs", f"{interface} . {connection.mac.lower()}")
     yield Element("port-addresses", f"{interface} . {connection.address}")
+
+
+def _port(port: Port, snapshot: Snapshot) -> Iterator[Element]:
+    if QUOTABLE.fullmatch(port.interface) is None:
+        return
+    if not port.made:
+        yield from _foreign_port(port, snapshot)
+    elif port.key not in snapshot.connections:
+        # It is about to be taken away. Bound to nothing: until then it may not speak as itself,
+        # whom no rule or policy knows any longer, and even less as somebody else.
+        yield Element("bound-ports", quoted(port.interface))
 
 
 def _foreign_port(port: Port, snapshot: Snapshot) -> Iterator[Element]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..model.firewall import Forward
-from ..model.snapshot import Snapshot
 from .ruleset import Element
+from .spelling import Spelling
 
 
-def forward_elements(forward: Forward, snapshot: Snapshot) -> Iterator[Element]:
+def forward_elements(forward: Forward, spelling: Spelling) -> Iterator[Element]:
     """Nothing while the target is on no network.
 
     A stopped target keeps its forwards: they follow from what is wanted, as everything here, so
     that a restart of the agent, which for a moment knows of nobody who runs, closes no port.
     """
-    addresses = snapshot.addresses_of(forward.target)
+    addresses = spelling.addresses[forward.target]
     if not addresses:
         return
     address = addresses[0]

@@ -25,6 +25,7 @@ _INET_COUNTERS = (
     Counter("no-way-out", "out of a network without NAT"),
     Counter("foreign-source", "from a workload with an address of no subnet of its network"),
     Counter("loopback-from-workload", "from a workload to or from 127.0.0.0/8"),
+    Counter("forged-error", "ICMP errors about connections that are none of the network's"),
     Counter("mid-stream", "from a workload, TCP that belongs to no tracked connection"),
     Counter("untrackable", "from or to a workload, invalid for connection tracking"),
     Counter("ipv6", "IPv6 of workloads"),
@@ -73,6 +74,20 @@ _VOLT_RAW = Chain(
     ),
 )
 
+# An ICMP error is "related" to the connection that it quotes, whoever sends it: conntrack checks
+# that it goes to an end of that connection, not where it comes from (nf_conntrack_inet_error() in
+# net/netfilter/nf_conntrack_proto_icmp.c). A router may be a third party; a network of volt's where
+# neither end is has nothing to say about it.
+_RELATED = Chain(
+    "related",
+    rules=(
+        "iifname != @bridges accept",
+        "iifname . ct original ip saddr @sources accept",
+        "iifname . ct reply ip saddr @sources accept",
+        "counter name forged-error drop",
+    ),
+)
+
 _VOLT_INPUT = Chain(
     "volt-input",
     hook=Hook(
@@ -83,7 +98,7 @@ _VOLT_INPUT = Chain(
         "still drop, since an accept ends only this chain",
     ),
     rules=(
-        "ct state vmap { established : accept, related : accept }",
+        "ct state vmap { established : accept, related : goto related }",
         "iifname @bridges goto in-workload",
         # Linux answers on any interface for each of its addresses (the weak host model, RFC 1122,
         # section 3.3.4.2), so gateways have to be closed to the outside explicitly.
@@ -158,7 +173,7 @@ _VOLT_FORWARD = Chain(
         "them over, nf_call_iptables is on for volt's bridges), so one place decides both",
     ),
     rules=(
-        "ct state vmap { established : accept, related : accept }",
+        "ct state vmap { established : accept, related : goto related }",
         "iifname @bridges goto from-workload",
         "oifname @bridges goto to-workload",
     ),
@@ -275,6 +290,7 @@ INET = Table(
     _INET_SETS,
     (
         _VOLT_RAW,
+        _RELATED,
         _VOLT_INPUT,
         _IN_WORKLOAD,
         _IN_HOST,

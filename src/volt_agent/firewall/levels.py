@@ -5,35 +5,20 @@ rules need an order only if a packet can match both and they would do different 
 each rule has a level, one more than the highest level of the earlier rules that it contradicts, and
 the look-ups go from level to level. Rules that do not contradict each other share level 0: ten
 thousand rules about ten thousand workloads need no more look-ups than one.
-
-Whether two rules have a packet in common is judged generously where it would depend on more than
-the two rules: a superfluous level costs one look-up, a missing one would be wrong.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from ..model.firewall import Peer, Rule
-from ..model.snapshot import Snapshot
+from ..model.firewall import RuleAction
+from .footprint import Footprint, contradict
 
 # Beyond this many changed rules everything is levelled anew.
 _FEW = 64
-
-
-class Footprint(Struct, frozen=True):
-    """A rule and what it is about: single addresses, the host, or (None) more than that."""
-
-    rule: Rule
-    dests: frozenset[Hashable] | None
-
-    @property
-    def order(self) -> tuple[int, str]:
-        return self.rule.sequence, self.rule.name
-
 
 Footprints = Mapping[str, Footprint | None]
 
@@ -45,25 +30,13 @@ class LevelStep(Struct, frozen=True):
     levels: Mapping[str, int]
 
 
-def footprint(rule: Rule, snapshot: Snapshot) -> Footprint:
-    dest = rule.dest
-    if dest.kind == "host":
-        return Footprint(rule, frozenset(("host",)))
-    if dest.kind == "workload":
-        return Footprint(rule, frozenset(snapshot.addresses_of(dest.name)))
-    if dest.kind == "range" and dest.range.prefixlen == 32:
-        return Footprint(rule, frozenset((dest.range.network_address,)))
-    return Footprint(rule, None)
-
-
 class Levels:
     """The level of every rule. `plan` decides, `adopt` remembers."""
 
     def __init__(self) -> None:
         self._footprints: dict[str, Footprint] = {}
         self._levels: dict[str, int] = {}
-        self._about: dict[Hashable, dict[str, Footprint]] = {}
-        self._wide: dict[str, Footprint] = {}
+        self._shelves: dict[RuleAction, _Shelf] = {}
 
     def __getitem__(self, rule: str) -> int:
         return self._levels[rule]
@@ -100,18 +73,15 @@ class Levels:
         earlier = (
             levels[other.rule.name]
             for other in self.near(each)
-            if other.order < each.order and contradict(other, each)
+            if contradict(other, each) and other.order < each.order
         )
         return 1 + max(earlier, default=-1)
 
     def near(self, each: Footprint) -> Iterator[Footprint]:
-        """Those that might have a packet in common with it, itself included."""
-        if each.dests is None:
-            yield from self._footprints.values()
-            return
-        groups = [self._about.get(key, {}) for key in each.dests]
-        yield from {name: one for group in groups for name, one in group.items()}.values()
-        yield from self._wide.values()
+        """Those of other actions that might have a packet in common with it; some twice."""
+        for action, shelf in self._shelves.items():
+            if action != each.rule.action:
+                yield from shelf.near(each)
 
     def level_or_none(self, name: str) -> int | None:
         return self._levels.get(name)
@@ -120,18 +90,45 @@ class Levels:
         return self._footprints.get(name)
 
     def _remember(self, each: Footprint) -> None:
+        self._footprints[each.rule.name] = each
+        self._shelves.setdefault(each.rule.action, _Shelf()).add(each)
+
+    def _forget(self, name: str) -> None:
+        before = self._footprints.pop(name, None)
+        if before is not None:
+            self._levels.pop(name, None)
+            self._shelves[before.rule.action].discard(before)
+
+
+class _Shelf:
+    """The rules of one action, by what they are about."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, Footprint] = {}
+        self._about: dict[str, dict[str, Footprint]] = {}
+        self._wide: dict[str, Footprint] = {}
+
+    def near(self, each: Footprint) -> Iterator[Footprint]:
+        if each.dests is None:
+            yield from self._all.values()
+            return
+        for key in each.dests:
+            yield from self._about.get(key, {}).values()
+        yield from self._wide.values()
+
+    def add(self, each: Footprint) -> None:
         name = each.rule.name
-        self._footprints[name] = each
+        self._all[name] = each
         if each.dests is None:
             self._wide[name] = each
         for key in each.dests or ():
             self._about.setdefault(key, {})[name] = each
 
-    def _forget(self, name: str) -> None:
-        before = self._footprints.pop(name, None)
+    def discard(self, each: Footprint) -> None:
+        name = each.rule.name
+        del self._all[name]
         self._wide.pop(name, None)
-        self._levels.pop(name, None) if before is not None else None
-        for key in (before.dests or ()) if before is not None else ():
+        for key in each.dests or ():
             group = self._about[key]
             del group[name]
             if not group:
@@ -167,7 +164,7 @@ class _Propagation:
             (
                 self._level_of(other.rule.name)
                 for other in self._near(each)
-                if other.order < each.order and contradict(other, each)
+                if contradict(other, each) and other.order < each.order
             ),
             default=-1,
         )
@@ -181,7 +178,7 @@ class _Propagation:
 
     def _queue_later(self, each: Footprint) -> None:
         for other in self._near(each):
-            if other.order > each.order and contradict(each, other):
+            if contradict(each, other) and other.order > each.order:
                 self._queue(other)
 
     def _queue(self, each: Footprint) -> None:
@@ -203,51 +200,6 @@ class _Propagation:
             return self._new[name]
         level = self._base.level_or_none(name)
         return level if level is not None else 0
-
-
-def contradict(one: Footprint, other: Footprint) -> bool:
-    """Whether a packet may match both rules, which would do different things with it."""
-    a, b = one.rule, other.rule
-    return (
-        a.action != b.action
-        and (a.dest.kind == "host") == (b.dest.kind == "host")
-        and _share_service(a, b)
-        and _share_dest(one, other)
-        and _share_source(a.source, b.source)
-    )
-
-
-def _share_service(a: Rule, b: Rule) -> bool:
-    if "any" in (a.protocol, b.protocol):
-        return True
-    if a.protocol != b.protocol:
-        return False
-    if not a.ports or not b.ports:
-        return True
-    return any(p.first <= q.last and q.first <= p.last for p in a.ports for q in b.ports)
-
-
-def _share_dest(one: Footprint, other: Footprint) -> bool:
-    if one.dests is not None and other.dests is not None:
-        return not one.dests.isdisjoint(other.dests)
-    return _share_peer(one.rule.dest, other.rule.dest)
-
-
-def _share_source(a: Peer, b: Peer) -> bool:
-    kinds = {a.kind, b.kind}
-    if "outside" in kinds and kinds & {"workload", "network"}:
-        return False
-    if kinds == {"workload"}:
-        return a.name == b.name
-    return _share_peer(a, b)
-
-
-def _share_peer(a: Peer, b: Peer) -> bool:
-    if a.kind == b.kind == "range":
-        return a.range.overlaps(b.range)
-    if a.kind == b.kind == "network":
-        return a.name == b.name
-    return True
 
 
 def levels_of(footprints: Iterable[Footprint]) -> Levels:

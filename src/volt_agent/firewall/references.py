@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-from ..model.firewall import Forward, Peer, Policy, Rule
+from ..model.firewall import Forward, Policy, Rule
 from ..model.network import Connection, Network
-from ..model.snapshot import Object, Snapshot
+from ..model.snapshot import Object
 from ..model.workload import Port
+from .compile import ObjectId
 
 Named = Rule | Policy | Forward
-Name = tuple[str, str]  # "workload" or "network", and what it is called
+Kind = Literal["workload", "network"]
 
 
 class References:
-    """An index from names to the objects that use them."""
+    """An index from workloads and networks to the objects that name them."""
 
     def __init__(self) -> None:
-        self._users: dict[Name, dict[tuple[type[Named], str], Named]] = {}
+        self._users: dict[Kind, dict[str, dict[ObjectId, Named]]] = {"workload": {}, "network": {}}
 
-    def add(self, each: Named) -> None:
-        for name in names_in(each):
-            self._users.setdefault(name, {})[type(each), each.key] = each
+    def add(self, identity: ObjectId, each: Named) -> None:
+        for kind, name in _names_in(each):
+            self._users[kind].setdefault(name, {})[identity] = each
 
-    def discard(self, each: Named) -> None:
-        for name in names_in(each):
-            users = self._users.get(name, {})
-            users.pop((type(each), each.key), None)
+    def discard(self, identity: ObjectId, each: Named) -> None:
+        for kind, name in _names_in(each):
+            users = self._users[kind].get(name, {})
+            users.pop(identity, None)
             if not users:
-                self._users.pop(name, None)
+                self._users[kind].pop(name, None)
 
     def users_of(self, each: Object) -> Iterator[Named]:
         """The objects whose fragment may differ because `each` came, changed or went."""
         if isinstance(each, Network):
-            yield from self._users.get(("network", each.name), {}).values()
+            yield from self._users["network"].get(each.name, {}).values()
         elif isinstance(each, Connection | Port):
-            yield from self._users.get(("workload", each.workload), {}).values()
+            yield from self._users["workload"].get(each.workload, {}).values()
 
 
-def names_in(each: Named) -> set[Name]:
+def _names_in(each: Named) -> Iterator[tuple[Kind, str]]:
     if isinstance(each, Forward):
-        return {("workload", each.target)}
-    peers: tuple[Peer, Peer]
-    peers = (each.source, each.dest if isinstance(each, Rule) else each.target)
-    return {(peer.kind, peer.name) for peer in peers if peer.kind in ("workload", "network")}
-
-
-def all_named(snapshot: Snapshot) -> Iterator[Named]:
-    yield from snapshot.rules.values()
-    yield from snapshot.policies.values()
-    yield from snapshot.forwards.values()
+        yield "workload", each.target
+        return
+    for peer in (each.source, each.dest if isinstance(each, Rule) else each.target):
+        if peer.kind == "workload" or peer.kind == "network":
+            yield peer.kind, peer.name

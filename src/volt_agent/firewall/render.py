@@ -21,7 +21,9 @@ _GENERATED: Family = "inet"
 
 def full(elements: Iterable[Element]) -> str:
     """Replaces both tables, whatever they hold; leaves every other table alone."""
-    by_set = {name: list(group) for name, group in _grouped(elements)}
+    by_set: dict[str, list[str]] = {}
+    for each in elements:
+        by_set.setdefault(each.set, []).append(each.key)
     chains = {each.name: each for each in generated_chains(by_set)}
     return "".join(_table(table, by_set, chains) for table in TABLES)
 
@@ -31,7 +33,7 @@ def delta(step: Delta) -> str:
     lines = [f"add {_set_in_table(name)}" for name in step.new_sets]
     lines += [
         f"{verb} element {FAMILY_OF_SET.get(name, _GENERATED)} {TABLE_NAME} {name} "
-        f"{{ {_listed(group)} }}\n"
+        f"{{ {', '.join(each.key for each in group)} }}\n"
         for verb, elements in (("delete", step.delete), ("add", step.add))
         for name, group in _grouped(elements)
     ]
@@ -52,27 +54,27 @@ def _removed(table: Table) -> str:
     return f"add {name}\ndelete {name}\n"
 
 
-def _table(table: Table, elements: dict[str, list[Element]], generated: dict[str, Chain]) -> str:
+def _table(table: Table, keys: dict[str, list[str]], generated: dict[str, Chain]) -> str:
     parts = [_removed(table), f"table {table.family} {TABLE_NAME} {{\n"]
     parts += (f"\tcounter {each.name} {{\n\t}}\n" for each in table.counters)
     sets = list(table.sets)
     if table.family == _GENERATED:
-        sets += (shape.set() for name in elements if (shape := shape_of(name)) is not None)
-    parts += (_set(each, elements.get(each.name, ())) for each in sets)
+        sets += (shape.set() for name in sorted(keys) if (shape := shape_of(name)) is not None)
+    parts += (_set(each, keys.get(each.name, ())) for each in sets)
     parts += (_chain(generated.get(each.name, each)) for each in table.chains)
     parts.append("}\n")
     return "".join(parts)
 
 
-def _set(each: Set, elements: Iterable[Element]) -> str:
+def _set(each: Set, keys: Iterable[str]) -> str:
     kind, data = ("set", "") if each.data is None else ("map", f" : {each.data}")
     lines = [f"{kind} {each.name} {{", f"\ttype {each.key}{data}"]
     if each.interval:
         lines.append("\tflags interval")
     if each.counted:
         lines.append("\tcounter")
-    if elements:
-        lines.append(f"\telements = {{ {_listed(elements)} }}")
+    if keys:
+        lines.append(f"\telements = {{ {', '.join(keys)} }}")
     return _block(lines)
 
 
@@ -100,7 +102,3 @@ def _block(lines: Iterable[str]) -> str:
 
 def _grouped(elements: Iterable[Element]) -> Iterator[tuple[str, Iterator[Element]]]:
     return groupby(sorted(elements), key=attrgetter("set"))
-
-
-def _listed(elements: Iterable[Element]) -> str:
-    return ", ".join(each.key for each in elements)

@@ -9,7 +9,8 @@ about few.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from ipaddress import IPv4Address, IPv4Network
+from functools import lru_cache
+from ipaddress import IPv4Address
 from socket import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
 
 from ..kernel.conntrack import Tracked
@@ -20,14 +21,16 @@ from ..model.ports import Protocol
 from ..model.snapshot import Change, Object, Snapshot
 from ..model.workload import Port
 from .judge import Judge
-from .verdict import Origin, Packet, Service
+from .packet import Origin, Packet, Service
 
 _NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP, "icmp": IPPROTO_ICMP}
 _NAMES: dict[int, Service] = {IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_ICMP: "icmp"}
-_LOOPBACK = IPv4Network("127.0.0.0/8")
 
 # A forward of more ports than this names all connections of its protocol.
 _PORTS_MAX = 64
+
+# How many kinds of connections a judgement is remembered for: some 4 MB.
+_KNOWN_MAX = 4096
 
 
 def revoked(old: Snapshot, new: Snapshot, change: Change) -> list[Flow]:
@@ -44,17 +47,31 @@ class Survivors:
 
     `local` are the addresses of the host. What was not allowed before, and lives all the same, is
     none of this change: a connection that is older than the ruleset, or one by an open interface.
+    For one thread at a time.
     """
 
     def __init__(self, old: Snapshot, new: Snapshot, local: Collection[IPv4Address]) -> None:
-        self._before, self._judge = Judge(old), Judge(new)
-        self._subnets = tuple(each.subnet for each in new.networks.values())
+        self._before, self._after = Judge(old), Judge(new)
         self._local = frozenset(local) | {each.gateway for each in new.networks.values()}
+        self._judged = lru_cache(maxsize=_KNOWN_MAX)(self._judge)
 
     def spare(self, tracked: Tracked) -> bool:
         """It would be let in today, and be translated to where it was."""
+        # Without its source port: a thousand streams between two workloads differ in that only.
+        return self._judged(
+            Tracked(
+                tracked.source,
+                tracked.destination,
+                tracked.protocol,
+                tracked.destination_port,
+                tracked.reply_source,
+                tracked.reply_port,
+            )
+        )
+
+    def _judge(self, tracked: Tracked) -> bool:
         packet = self._packet(tracked)
-        verdict = self._judge.decide(packet)
+        verdict = self._after.decide(packet)
         is_translated = tracked.reply_source != tracked.destination
         if verdict.destination != tracked.reply_source:
             # Not volt's translation: one of somebody else's forwards.
@@ -74,12 +91,12 @@ class Survivors:
         )
 
     def _origin(self, source: IPv4Address) -> Origin:
-        if source in self._local or source in _LOOPBACK:
+        if source in self._local or source.is_loopback:
             return "host"
         return "workload" if self._is_ours(source) else "outside"
 
     def _is_ours(self, address: IPv4Address) -> bool:
-        return any(address in subnet for subnet in self._subnets)
+        return self._after.network_with(address) is not None
 
 
 def _concerned(each: Object, old: Snapshot, new: Snapshot) -> Iterator[Flow]:

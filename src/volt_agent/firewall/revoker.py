@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import cached_property
 from ipaddress import IPv4Address
 
 from ..errors import VoltError
-from ..kernel.conntrack import Tracked
 from ..kernel.edge import Edge, Flow
 from ..model.snapshot import Change, Snapshot
 from .revoke import Survivors, revoked
@@ -49,7 +47,7 @@ class Revoker:
         while True:
             await self._waiting.wait()
             self._waiting.clear()
-            survivors = self._survivors()
+            survivors = Survivors(self._old, self._new, self._local_addresses())
             flows, self._flows = list(self._flows), {}
             try:
                 gone = await self._edge.forget_flows(flows, survivors.spare)
@@ -60,20 +58,5 @@ class Revoker:
             if not self._flows:
                 self._idle.set()
 
-    def _survivors(self) -> _Lazily:
-        local = [address.ip for group in self._edge.mirror.addresses.values() for address in group]
-        return _Lazily(self._old, self._new, local)
-
-
-class _Lazily:
-    """Survivors, made in the worker thread, and only if there is a connection to judge."""
-
-    def __init__(self, old: Snapshot, new: Snapshot, local: list[IPv4Address]) -> None:
-        self._old, self._new, self._local = old, new, local
-
-    @cached_property
-    def _survivors(self) -> Survivors:
-        return Survivors(self._old, self._new, self._local)
-
-    def spare(self, tracked: Tracked) -> bool:
-        return self._survivors.spare(tracked)
+    def _local_addresses(self) -> list[IPv4Address]:
+        return [each.ip for group in self._edge.mirror.addresses.values() for each in group]

@@ -70,8 +70,11 @@ class Table(Struct, frozen=True):
     chains: tuple[Chain, ...]
 
 
-class Element(Struct, frozen=True, order=True):
-    """One element of the set `set`: `key`, in nft's language."""
+class Element(Struct, frozen=True, order=True, gc=False, cache_hash=True):
+    """One element of the set `set`: `key`, in nft's language.
+
+    Of ten thousands none is looked at by the garbage collector, which stops all threads meanwhile.
+    """
 
     set: str
     key: str

@@ -41,8 +41,8 @@ class Shape(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name of its set. Begins with a word that nft knows, and is none itself."""
-        return f"{self.area}-{self.level}-{self.source}-{self.dest}-{self.service}-{self.action}"
+        """The name of its set."""
+        return shape_name(self.area, self.level, self.source, self.dest, self.service, self.action)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -73,6 +73,14 @@ class Shape(Struct, frozen=True):
     def set(self) -> Set:
         key = " . ".join(map(_type, self.fields))
         return Set(self.name, key, counted=True)
+
+
+@lru_cache(maxsize=4096)
+def shape_name(
+    area: Area, level: int, source: SourceField, dest: DestField, service: Service, action: str
+) -> str:
+    """The name of a shape's set. Begins with a word that nft knows, and is none itself."""
+    return f"{area}-{level}-{source}-{dest}-{service}-{action}"
 
 
 @lru_cache(maxsize=4096)

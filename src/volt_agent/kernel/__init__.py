@@ -24,7 +24,7 @@ How operations are carried out, in a worker thread:
 `actions`    each operation in its namespace, in order; `link_actions` those on links, `tap` taps,
              `bridges` what only bridges have, `sysctl` settings
 `looking`    what is inside a namespace
-`conntrack`  deletes tracked connections
+`conntrack`  deletes tracked connections; `host_sockets` closes the host's own ends of them
 `refusals`   the kernel's errnos as sentences
 
 How the mirror is kept, on the loop:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from . import sysctl
 from .edge import Flow
+from .host_sockets import HostSockets
 from .netlink import HEADER_SIZE, NESTED, Malformed, Request, attribute, attributes
 from .netlink_socket import NetlinkSocket
 from .pyroute import codec
@@ -30,6 +32,15 @@ _TUPLE_ADDRESSES, _TUPLE_PROTOCOL = 1, 2  # CTA_TUPLE_*
 _SOURCE, _DESTINATION = 1, 2  # CTA_IP_V4_*
 _PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3  # CTA_PROTO_*
 _PORT = struct.Struct(">H")
+# The headers and values of: addresses (source, destination), protocol (number, both ports).
+_USUAL = struct.Struct(">8s4s4s4s8sB3x4sH2x4sH2x")
+_USUAL_HEADERS = (
+    b"\x14\0\x01\x80\x08\0\x01\0",
+    b"\x08\0\x02\0",
+    b"\x1c\0\x02\x80\x05\0\x01\0",
+    b"\x06\0\x02\0",
+    b"\x06\0\x03\0",
+)
 _WITH_PORTS = (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 
 _TRANSLATED = 1 << 5  # IPS_DST_NAT in linux/netfilter/nf_conntrack_common.h
@@ -38,7 +49,7 @@ _ENTRIES_PER_WALK = 2600
 _BATCH = 64
 
 
-class Tracked(Struct, frozen=True):
+class Tracked(Struct, frozen=True, gc=False):
     """What matters of a tracked connection: its original direction, and who answers it.
 
     `reply_source` and `reply_port` differ from `destination` and `destination_port` where those
@@ -51,6 +62,7 @@ class Tracked(Struct, frozen=True):
     destination_port: int | None
     reply_source: IPv4Address
     reply_port: int | None = None
+    source_port: int | None = None
 
 
 def matches(flow: Flow, tracked: Tracked) -> bool:
@@ -68,20 +80,32 @@ def matches(flow: Flow, tracked: Tracked) -> bool:
 def forget(flows: Sequence[Flow], spare: Callable[[Tracked], bool] | None = None) -> int:
     """Delete what any of `flows` means, in the calling thread's namespace. Raises OSError.
 
-    What `spare` says True of stays.
+    What `spare` says True of stays. Where the host itself answers a TCP connection its end is
+    closed: nothing holds back what the host sends, and its next segment would revive the entry.
 
     Returns how many connections were there and are gone.
     """
     with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
         found = (
-            removal
+            (removal, tracked)
             for question in questions(flows, _count())
             for tracked, removal in _find(netlink, question, flows)
             if spare is None or not spare(tracked)
         )
-        doomed = list(dict.fromkeys(found))  # several questions may bring the same entry
+        entries = dict(found)  # several questions may bring the same entry
+        _close_ends(entries.values())
+        doomed = list(entries)
         batches = (doomed[at : at + _BATCH] for at in range(0, len(doomed), _BATCH))
         return sum(netlink.request_all(batch) for batch in batches)
+
+
+def _close_ends(doomed: Iterable[Tracked]) -> None:
+    """Close those of the host's sockets that answer one of these connections."""
+    with HostSockets() as sockets:
+        for each in doomed:
+            if each.protocol == socket.IPPROTO_TCP and each.reply_port and each.source_port:
+                own = (each.reply_source, each.reply_port)
+                sockets.close_end(own, (each.source, each.source_port))
 
 
 def decode(body: bytes) -> tuple[Tracked, Request]:
@@ -90,25 +114,48 @@ def decode(body: bytes) -> tuple[Tracked, Request]:
     The request carries the entry's id, so that a new connection between the same ends is spared.
     """
     found = attributes(body, len(_GENERIC))
-    original, reply = found.get(_ORIGINAL, b""), found.get(_REPLY, b"")
-    source, destination = _ends(original)
-    answering, _asking = _ends(reply)
-    protocol = attributes(attributes(original).get(_TUPLE_PROTOCOL, b""))
-    answered = attributes(attributes(reply).get(_TUPLE_PROTOCOL, b""))
-    number = protocol.get(_PROTOCOL_NUMBER, b"\0")
-    if not number:
-        raise Malformed("a connection without a protocol")
+    original = found.get(_ORIGINAL, b"")
+    asked = _direction(original)
+    answered = _direction(found.get(_REPLY, b""))
     tracked = Tracked(
-        source=source,
-        destination=destination,
-        protocol=number[0],
-        destination_port=_port(protocol.get(_DESTINATION_PORT)),
-        reply_source=answering,
-        reply_port=_port(answered.get(_SOURCE_PORT)),
+        source=asked.source,
+        destination=asked.destination,
+        protocol=asked.protocol,
+        destination_port=asked.destination_port,
+        reply_source=answered.source,
+        reply_port=answered.source_port,
+        source_port=asked.source_port,
     )
     name = attribute(_ORIGINAL | NESTED, original)
     name += b"".join(attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found)
     return tracked, Request(_DELETE, 0, _GENERIC + name)
+
+
+class _Direction(NamedTuple):
+    source: IPv4Address
+    destination: IPv4Address
+    protocol: int
+    source_port: int | None
+    destination_port: int | None
+
+
+def _direction(value: bytes) -> _Direction:
+    """A CTA_TUPLE_*. One of TCP or UDP always has the same form, which is told at a glance."""
+    if len(value) == _USUAL.size:
+        a, source, b, destination, c, protocol, d, source_port, e, port = _USUAL.unpack(value)
+        if (a, b, c, d, e) == _USUAL_HEADERS:
+            return _Direction(_address(source), _address(destination), protocol, source_port, port)
+    found = attributes(value)
+    addresses = attributes(found.get(_TUPLE_ADDRESSES, b""))
+    source, destination = addresses.get(_SOURCE, b""), addresses.get(_DESTINATION, b"")
+    if len(source) != 4 or len(destination) != 4:
+        raise Malformed("a connection that is not IPv4")
+    carried = attributes(found.get(_TUPLE_PROTOCOL, b""))
+    protocol = carried.get(_PROTOCOL_NUMBER, b"\0")
+    if not protocol:
+        raise Malformed("a connection without a protocol")
+    ports = _port(carried.get(_SOURCE_PORT)), _port(carried.get(_DESTINATION_PORT))
+    return _Direction(_address(source), _address(destination), protocol[0], *ports)
 
 
 def _port(value: bytes | None) -> int | None:
@@ -120,12 +167,8 @@ def _port(value: bytes | None) -> int | None:
     return port
 
 
-def _ends(direction: bytes) -> tuple[IPv4Address, IPv4Address]:
-    found = attributes(attributes(direction).get(_TUPLE_ADDRESSES, b""))
-    source, destination = found.get(_SOURCE, b""), found.get(_DESTINATION, b"")
-    if len(source) != 4 or len(destination) != 4:
-        raise Malformed("a connection that is not IPv4")
-    return IPv4Address(source), IPv4Address(destination)
+# Thousands of connections have few ends.
+_address = lru_cache(maxsize=1024)(IPv4Address)
 
 
 def _find(

@@ -49,6 +49,10 @@ class Edge(Protocol):
     async def settle(self) -> None:
         """Return once the mirror holds everything the kernel announced before this call."""
 
+    async def look_again(self, links: Sequence[str]) -> None:
+        """Have these links described anew: the kernel does not announce every change. When it
+        returns, the mirror shows what was there at the call."""
+
     async def inside(self, namespace: str) -> Inside:
         """Look into another namespace. Raises KernelRefused (ENOENT) if it is gone."""
 

@@ -53,6 +53,9 @@ class FakeEdge:
     async def settle(self) -> None:
         await asyncio.sleep(0)
 
+    async def look_again(self, links: Sequence[str]) -> None:
+        await asyncio.sleep(0)
+
     async def inside(self, namespace: str) -> Inside:
         await asyncio.sleep(0)
         try:

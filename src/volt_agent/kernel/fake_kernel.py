@@ -79,7 +79,15 @@ class FakeKernel:
         if link is None:
             link = space.add(Link(index=0, name=op.name, kind="bridge", mtu=op.mtu, mac=op.mac))
         space.put(
-            replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, altnames=altnames, netfilter=True)
+            replace(
+                link,
+                mtu=op.mtu,
+                mac=op.mac,
+                alias=op.alias,
+                altnames=altnames,
+                netfilter=True,
+                localnet=True,
+            )
         )
         space.settings[f"net/ipv4/conf/{op.name}/rp_filter"] = "1"
         space.settings[f"net/ipv4/conf/{op.name}/route_localnet"] = "1"
@@ -97,7 +105,8 @@ class FakeKernel:
         other_space, other = space.peers[link.index]
         if other_space is not there or there.links[other].name != op.peer:
             raise leads_elsewhere(op)
-        space.put(replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, master=master))
+        port = replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, master=master, hairpin=True)
+        space.put(port)
         there.put(replace(there.links[other], mtu=op.mtu, mac=op.peer_mac))
 
     def _make_veth(self, space: FakeSpace, there: FakeSpace, op: AddVeth, master: int) -> None:
@@ -108,7 +117,7 @@ class FakeKernel:
         try:
             link = space.add(Link(index=0, name=op.name, kind="veth", mtu=op.mtu, mac=op.mac))
             nsid = self._ids.setdefault(there, len(self._ids))
-            space.put(replace(link, alias=op.alias, nsid=nsid, master=master))
+            space.put(replace(link, alias=op.alias, nsid=nsid, master=master, hairpin=True))
         except OSError:
             there.remove(peer.index)
             space.remove(link.index if link else 0)
@@ -121,8 +130,9 @@ class FakeKernel:
         link = _claimed(space, op, "tun") or space.add(
             Link(index=0, name=op.name, kind="tun", mtu=op.mtu, mac=op.mac)
         )
+        port = replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, master=master, hairpin=True)
         try:
-            space.put(replace(link, mtu=op.mtu, mac=op.mac, alias=op.alias, master=master))
+            space.put(port)
         except OSError:
             if not link.alias:
                 space.remove(link.index)
@@ -133,13 +143,17 @@ class FakeKernel:
         link = space.find(op.name)
         if op.netfilter is not None and link.kind != "bridge":
             raise OSError(errno.EOPNOTSUPP, "")
+        if op.hairpin is not None and not link.master:
+            raise OSError(errno.EOPNOTSUPP, "")
         changes: dict[str, Any] = {
             field: value
-            for field in ("up", "mtu", "alias", "mac", "netfilter")
+            for field in ("up", "mtu", "alias", "mac", "netfilter", "localnet", "hairpin")
             if (value := getattr(op, field)) is not None
         }
         if op.master is not None:
             changes["master"] = _index(space, op.master) if op.master else 0
+            if changes["master"] != link.master:
+                changes["hairpin"] = False
         space.put(replace(link, **changes))
 
     def _delete_link(self, space: FakeSpace, op: DeleteLink) -> None:

@@ -18,6 +18,7 @@ from .link_messages import (
     delete_link,
     get_link,
     peer_index,
+    route_localnet,
     set_link,
     set_port,
 )
@@ -188,6 +189,10 @@ def change_link(socket: NetlinkSocket, op: SetLink) -> None:
         )
     if op.netfilter is not None:
         socket.request(bridges.call_netfilter(op.name, op.netfilter))
+    if op.localnet is not None:
+        socket.request(route_localnet(op.name, op.localnet))
+    if op.hairpin is not None:
+        socket.request(set_port(op.name, hairpin=op.hairpin))
 
 
 def remove_link(socket: NetlinkSocket, op: DeleteLink) -> None:

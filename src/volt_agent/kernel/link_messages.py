@@ -15,6 +15,7 @@ from .netlink import (
     Request,
     attribute,
     attributes,
+    first,
     nested,
     number,
     repeated,
@@ -29,11 +30,11 @@ from .state import Link
 # linux/rtnetlink.h
 NEW_LINK, DELETE_LINK, GET_LINK, SET_LINK = 16, 17, 18, 19
 GROUP_LINK = 1
-AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
+AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
-_ADDRESS, _NAME, _MTU, _PEER, _MASTER, _WIRELESS = 1, 3, 4, 5, 10, 11  # IFLA_*
+_ADDRESS, _NAME, _MTU, _PEER, _MASTER, _WIRELESS, _PORT = 1, 3, 4, 5, 10, 11, 12  # IFLA_*
 _INFO, _ALIAS, _FAMILIES, _GROUP, _NAMESPACE, _MASK = 18, 20, 26, 27, 28, 29
 _PEER_NAMESPACE_ID, _PROPERTIES, _ALTNAME = 37, 52, 53
 _INFO_KIND, _INFO_DATA, _INFO_PORT_KIND, _INFO_PORT_DATA = 1, 2, 4, 5
@@ -53,6 +54,7 @@ CALM = nested(AF_INET6, attribute(_GENERATION_MODE, _GENERATE_NONE))
 # chain volt-raw, which is loaded before a bridge is made, stops those that come out of it.
 _SETTINGS = (number(_RP_FILTER, 1), number(_SEND_REDIRECTS, 0), number(_ROUTE_LOCALNET, 1))
 GATEWAY = nested(AF_INET, nested(_INET_CONF, *_SETTINGS))
+_LOCALNET_AT = 4 * (_ROUTE_LOCALNET - 1)  # described, they are an array that begins with number 1
 _ANY_LINK = _LINK.pack(AF_UNSPEC, 0, 0, 0, 0)
 
 
@@ -120,16 +122,25 @@ def set_link(
     return Request(SET_LINK, 0, b"".join(parts))
 
 
-def set_port(name: str, alias: str) -> Request:
-    """RTM_NEWLINK of a link that is there: its alias, and a frame may leave by the port it came in.
+def route_localnet(name: str, on: bool) -> Request:
+    """RTM_SETLINK: whether a bridge routes 127.0.0.0/8, as forwards of 127.0.0.1 need it."""
+    setting = nested(_INET_CONF, number(_ROUTE_LOCALNET, int(on)))
+    return set_link(name, families=nested(AF_INET, setting))
+
+
+def set_port(name: str, alias: str | None = None, hairpin: bool = True) -> Request:
+    """RTM_NEWLINK of a link that is there: its alias, and whether a frame may leave by the port it
+    came in.
 
     A workload that uses a forward to itself needs that: when the host's neighbour entry is ready to
     use, br_netfilter sends the translated frame straight on over the bridge, which otherwise drops
     it (br_nf_pre_routing_finish_bridge() in net/bridge/br_netfilter_hooks.c).
     """
-    port = attribute(_PORT_HAIRPIN, b"\x01")
+    port = attribute(_PORT_HAIRPIN, bytes((hairpin,)))
     info = nested(_INFO, attribute(_INFO_PORT_KIND, b"bridge\0"), nested(_INFO_PORT_DATA, port))
-    body = _ANY_LINK + text(_NAME, name) + attribute(_ALIAS, alias.encode()) + info
+    body = _ANY_LINK + text(_NAME, name) + info
+    if alias is not None:
+        body += attribute(_ALIAS, alias.encode())
     return Request(NEW_LINK, 0, body)
 
 
@@ -186,7 +197,24 @@ def decode_link(body: bytes) -> Link | None:
         altnames=_altnames(found.get(_PROPERTIES, b"")),
         nsid=-1 if nsid is None else to_signed(nsid),
         netfilter=kind == "bridge" and _calls_netfilter(info.get(_INFO_DATA, b"")),
+        localnet=kind == "bridge" and _routes_localnet(found.get(_FAMILIES, b"")),
+        hairpin=first(info.get(_INFO_PORT_DATA, b""), _PORT_HAIRPIN)[:1] == b"\x01",
     )
+
+
+def decode_port(body: bytes) -> tuple[int, bool] | None:
+    """The ifindex of a port and whether it is a hairpin, from what its bridge reports; None for a
+    message that does not say. Raises Malformed.
+
+    Not every change of a port (that by sysfs or bridge(8) is one) is announced as one of its link.
+    """
+    if len(body) < _LINK.size:
+        raise Malformed(f"a link message of {len(body)} bytes")
+    family, _hardware, index, _flags, _change = _LINK.unpack_from(body)
+    if family != AF_BRIDGE:
+        return None
+    mode = first(first(body[_LINK.size :], _PORT), _PORT_HAIRPIN)
+    return (index, mode[:1] == b"\x01") if mode else None
 
 
 def link_index(body: bytes) -> int | None:
@@ -205,6 +233,11 @@ def peer_index(body: bytes) -> int:
 
 def _altnames(properties: bytes) -> tuple[str, ...]:
     return tuple(to_text(each) for each in repeated(properties, _ALTNAME))
+
+
+def _routes_localnet(families: bytes) -> bool:
+    settings = first(first(families, AF_INET), _INET_CONF)
+    return any(settings[_LOCALNET_AT : _LOCALNET_AT + 4])
 
 
 def _calls_netfilter(data: bytes) -> bool:

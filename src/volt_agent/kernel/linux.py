@@ -76,6 +76,13 @@ class LinuxEdge:
     async def settle(self) -> None:
         await self._watch.settle()
 
+    async def look_again(self, links: Sequence[str]) -> None:
+        try:
+            await self._eyes.run(partial(self._watch.look_at, links))
+        except OSError as error:
+            raise translate("cannot look at the links again", error) from error
+        await self.settle()
+
     async def inside(self, namespace: str) -> Inside:
         return await self._eyes.run(partial(look_inside, namespace))
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from .ip_messages import (
     ALL_LINKS,
     DEFAULT_LINK,
@@ -15,7 +17,7 @@ from .ip_messages import (
     decode_address,
     decode_settings,
 )
-from .link_messages import DELETE_LINK, NEW_LINK, decode_link, link_index
+from .link_messages import DELETE_LINK, NEW_LINK, decode_link, decode_port, link_index
 from .netlink import Malformed, Message
 from .state import Link, Mirror
 
@@ -37,6 +39,8 @@ def apply(mirror: Mirror, messages: Sequence[Message]) -> set[str]:
     for position, message in enumerate(messages):
         if position in latest:
             changed |= _link_seen(mirror, latest[position])
+        elif message.kind == NEW_LINK:
+            changed |= _port_reported(mirror, message.body)
         elif message.kind == DELETE_LINK:
             changed |= _link_gone(mirror, message.body)
         elif message.kind in (NEW_ADDRESS, DELETE_ADDRESS):
@@ -98,6 +102,12 @@ def _link_seen(mirror: Mirror, link: Link) -> set[str]:
         return set()
     mirror.put_link(link)
     return {link.name} if before is None else {before.name, link.name}
+
+
+def _port_reported(mirror: Mirror, body: bytes) -> set[str]:
+    index, hairpin = _legible(decode_port, body) or (0, False)
+    link = mirror.by_index.get(index)
+    return _link_seen(mirror, replace(link, hairpin=hairpin)) if link is not None else set()
 
 
 def _link_gone(mirror: Mirror, body: bytes) -> set[str]:

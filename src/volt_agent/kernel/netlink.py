@@ -123,6 +123,22 @@ def attributes(body: bytes, offset: int = 0) -> dict[int, bytes]:
     return found
 
 
+def first(body: bytes, wanted: int) -> bytes:
+    """The first attribute of the type `wanted` in `body`, b"" for none. Raises Malformed.
+
+    For long lists of which little is of interest.
+    """
+    offset, end = 0, len(body)
+    while end - offset >= 4:
+        size, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if size < 4 or size > end - offset:
+            raise Malformed(f"an attribute of {size} bytes in {end - offset}")
+        if kind & _TYPE_MASK == wanted:
+            return body[offset + 4 : offset + size]
+        offset += (size + 3) & ~3
+    return b""
+
+
 def repeated(body: bytes, wanted: int) -> list[bytes]:
     """All attributes of the type `wanted` in `body`, in order. Raises Malformed."""
     found = []

@@ -69,6 +69,8 @@ class SetLink(Op, frozen=True):
     alias: str | None = None
     mac: str | None = None
     netfilter: bool | None = None  # bridges: hand frames to netfilter
+    localnet: bool | None = None  # bridges: route 127.0.0.0/8
+    hairpin: bool | None = None  # ports: a frame may leave by the port it came in
 
 
 class DeleteLink(Op, frozen=True):

@@ -14,7 +14,9 @@ class Link(Struct, frozen=True):
     `master` is the ifindex of its bridge, 0 for none; `up` is IFF_UP, `carrier` IFF_LOWER_UP;
     `kind` is IFLA_INFO_KIND ("bridge", "veth", "tun", "" where there is none); `nsid` is the
     namespace id of a veth's other end (IFLA_LINK_NETNSID), -1 where unknown. `netfilter` tells
-    for a bridge whether nf_call_iptables and nf_call_ip6tables are both on.
+    for a bridge whether nf_call_iptables and nf_call_ip6tables are both on, `localnet` whether it
+    routes 127.0.0.0/8 (route_localnet; a change by sysctl is not announced). `hairpin` tells for
+    the port of a bridge whether a frame may leave by it that came in by it.
     """
 
     index: int
@@ -29,6 +31,8 @@ class Link(Struct, frozen=True):
     altnames: tuple[str, ...] = ()
     nsid: int = -1
     netfilter: bool = False
+    localnet: bool = False
+    hairpin: bool = False
 
 
 class Route(Struct, frozen=True):

@@ -7,5 +7,6 @@
 `route`     Route, Backend: what the ingress does
 `ports`     port ranges and protocols, as users write them
 `names`     which names are allowed, and the interface names made from them
+`lookup`    finding an object by its name, with a hint where there is none
 `snapshot`  Snapshot: all of the above at one moment; Change: the step from one to the next
 """

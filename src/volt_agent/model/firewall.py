@@ -13,7 +13,7 @@ RuleAction = Literal["accept", "drop", "reject"]
 PolicyAction = Literal["allow", "deny"]
 
 
-class Peer(Struct, frozen=True):
+class Peer(Struct, frozen=True, gc=False):
     """One end of a rule or policy, as the user meant it.
 
     `kind` tells how to read `name`: "workload" and "network" are names (all addresses of the
@@ -36,7 +36,7 @@ class Peer(Struct, frozen=True):
         return self.name or self.kind
 
 
-class Rule(Struct, frozen=True):
+class Rule(Struct, frozen=True, gc=False):
     """A firewall rule. `sequence` orders rules by creation; the first that matches decides.
 
     `dest` "any" means every workload, not the host. `ports` () is every port; behind a forward they
@@ -56,7 +56,7 @@ class Rule(Struct, frozen=True):
         return self.name
 
 
-class Policy(Struct, frozen=True):
+class Policy(Struct, frozen=True, gc=False):
     """A network policy between workloads; `source` and `target` are workloads or networks.
 
     An allow policy isolates its target: other workloads reach it through policies only.
@@ -75,7 +75,7 @@ class Policy(Struct, frozen=True):
         return self.name
 
 
-class Forward(Struct, frozen=True):
+class Forward(Struct, frozen=True, gc=False):
     """Ports of the host that lead to a workload, to the address on its first network.
 
     `ports` of the host map one to one to `target_port`, `target_port + 1`, ... `host_ip` None is

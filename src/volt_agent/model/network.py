@@ -26,7 +26,7 @@ class Network(Struct, frozen=True):
         return self.name
 
 
-class Connection(Struct, frozen=True):
+class Connection(Struct, frozen=True, gc=False):
     """A workload's place on a network, whether it runs or not.
 
     `interface` is the host's end (`vc-NAME`, `vt-NAME`); `slot` orders the connections of one
@@ -49,7 +49,7 @@ class Connection(Struct, frozen=True):
         return f"{self.network}/{self.workload}"
 
 
-class Reservation(Struct, frozen=True):
+class Reservation(Struct, frozen=True, gc=False):
     """An address and MAC kept for a (network, workload) that is not connected at present.
 
     `released` is the wall-clock time (seconds since the epoch) of the disconnect; when a subnet is

@@ -16,7 +16,7 @@ Protocol = Literal["tcp", "udp", "icmp", "any"]
 RANGES_MAX = 64
 
 
-class PortRange(Struct, frozen=True, order=True):
+class PortRange(Struct, frozen=True, gc=False, order=True):
     """Ports `first`..`last`, both included."""
 
     first: int
@@ -38,7 +38,10 @@ Ports = tuple[PortRange, ...]
 
 def parse_ports(text: str) -> Ports:
     """`80`, `80,443`, `8000-8010`: sorted, overlaps merged. Raises Invalid, naming the part."""
-    ranges = sorted(parse_range(part.strip()) for part in text.split(","))
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 1 and not all(parts):
+        raise Invalid(f"{_shown(text)} is not a port or a list of ports", "write it as 80,443")
+    ranges = sorted(map(parse_range, parts))
     if len(ranges) > RANGES_MAX:
         raise Invalid(f"{len(ranges)} port ranges are too many", f"use {RANGES_MAX} at most")
     return merge_ranges(ranges)
@@ -55,9 +58,12 @@ def parse_range(text: str) -> PortRange:
 
 def _port(text: str, whole: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
-        shown = whole if len(whole) <= 40 else whole[:37] + "..."
-        raise Invalid(f"{shown!r} is not a port", "ports are 1 to 65535: 80, 80,443 or 8000-8010")
+        raise Invalid(f"{_shown(whole)} is not a port", "ports are 1 to 65535, ranges as 8000-8010")
     return int(text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def merge_ranges(ranges: Iterable[PortRange]) -> Ports:

@@ -16,7 +16,7 @@ Runtime = Literal["machined", "netns", "port", "tap"]
 State = Literal["running", "stopped", "pending"]
 
 
-class Workload(Struct, frozen=True):
+class Workload(Struct, frozen=True, gc=False):
     """A name that was seen or connected once. Kept in the store.
 
     `runtime` is None until it was first seen running; `detached` remembers an explicit disconnect,
@@ -33,7 +33,7 @@ class Workload(Struct, frozen=True):
         return self.name
 
 
-class Instance(Struct, frozen=True):
+class Instance(Struct, frozen=True, gc=False):
     """One run of a workload, observed. `identity` differs between two runs of one name.
 
     `namespace` is a path that can be opened to enter its network namespace (/run/netns/NAME,
@@ -52,7 +52,7 @@ class Instance(Struct, frozen=True):
         return self.name
 
 
-class Port(Struct, frozen=True):
+class Port(Struct, frozen=True, gc=False):
     """A bridge port in the kernel that belongs to a workload, observed.
 
     `interface` is the host's end; `inside` what the workload sees it as (None where unknown);

@@ -3,9 +3,10 @@
 `subnets`    which subnets a network may have, and the next free one (pure)
 `allocate`   which address and MAC a connection gets (pure)
 `decide`     what create, delete, connect and disconnect change (pure: Snapshot -> Change)
-`lifecycle`  what a workload's start and stop change (pure)
+`lifecycle`  what a workload's start, stop and end change (pure)
 `plan`       what is to be asked of the kernel for a network or a connection (pure: -> operations)
 `observe`    what the kernel's links mean: ports and foreign instances (pure)
+`former`     whether the links in the kernel are of the state that the agent has (pure)
 `reconcile`  the task that brings kernel and snapshot together, level-triggered
 `resolvconf` the resolv.conf of named namespaces
 """

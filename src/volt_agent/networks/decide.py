@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ..errors import Invalid, NotFound, Refused
 from ..kernel.state import Route
+from ..model.lookup import find
 from ..model.names import bridge_interface, check_name, port_interface
 from ..model.network import Connection, Kind, Network, Reservation
 from ..model.snapshot import Change, Object, Snapshot
@@ -103,11 +104,8 @@ def _word(value: object) -> str:
 
 
 def find_network(snapshot: Snapshot, name: str) -> Network:
-    """The network called `name`; raises NotFound, with the names that there are."""
-    network = snapshot.networks.get(name)
-    if network is None:
-        raise NotFound(f"there is no network {_shorten(name)}", _choices(snapshot.networks))
-    return network
+    """The network called `name`; raises NotFound with what was perhaps meant."""
+    return find("network", name, snapshot.networks)
 
 
 def delete_network(snapshot: Snapshot, name: str, default_bridge: str) -> Change:
@@ -257,9 +255,7 @@ def disconnect(snapshot: Snapshot, workload: str, network_name: str | None, now:
     """
     if network_name is not None:
         find_network(snapshot, network_name)
-    known = snapshot.workloads.get(workload)
-    if known is None:
-        raise NotFound(f"there is no workload {_shorten(workload)}", _choices(snapshot.workloads))
+    known = find("workload", workload, snapshot.workloads)
     everywhere = snapshot.connections_of.get(workload, ())
     going = [one for one in everywhere if network_name in (None, one.network)]
     if not going:
@@ -290,14 +286,3 @@ def _too_many_kept(snapshot: Snapshot, going: Iterable[Connection]) -> list[Rese
         kept.sort(key=lambda each: each.released)
         surplus += kept[: max(0, len(kept) + 1 - RESERVATIONS_MAX)]
     return surplus
-
-
-def _choices(names: Iterable[str]) -> str:
-    names = sorted(names)
-    if not names:
-        return "there are none yet"
-    return "known: " + ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= 70 else name[:67] + "..."

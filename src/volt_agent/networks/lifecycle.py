@@ -1,4 +1,4 @@
-"""What a workload's start and stop change: plain functions from a snapshot to a Change."""
+"""What a workload's start, stop and end change: plain functions from a snapshot to a Change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from ..errors import VoltError
+from ..errors import Refused, VoltError
+from ..model.lookup import find
 from ..model.snapshot import Change, Object, Snapshot
 from ..model.workload import Instance, Runtime, Workload
 from .decide import connect
@@ -35,6 +36,15 @@ def stopped(snapshot: Snapshot, instance: Instance) -> Change:
     if present is None or present.identity != instance.identity:
         return Change()
     return Change(delete=(present, *snapshot.ports_of.get(instance.name, ())))
+
+
+def forget(snapshot: Snapshot, name: str) -> Change:
+    """Without a workload that will not come back: its name, its connections, its addresses."""
+    if name in snapshot.instances:
+        raise Refused(f"{name} is running", "stop it first; volt net disconnect leaves its networks")
+    known = find("workload", name, snapshot.workloads)
+    kept = [each for each in snapshot.reservations.values() if each.workload == name]
+    return Change(delete=(known, *snapshot.connections_of.get(name, ()), *kept))
 
 
 def remember(

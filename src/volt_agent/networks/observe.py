@@ -86,6 +86,14 @@ def connection_key(link: Link) -> str | None:
     return f"{network}/{workload}" if is_label(network) and is_label(workload) else None
 
 
+def network_by_alias(link: Link | None) -> str | None:
+    """The name of the network whose bridge volt made `link` to be; None for any other link."""
+    if link is None or link.kind != "bridge" or not link.alias.startswith(ALIAS_PREFIX):
+        return None
+    name = link.alias.removeprefix(ALIAS_PREFIX)
+    return name if is_label(name) else None
+
+
 def bridge_network(link: Link, snapshot: Snapshot, mirror: Mirror) -> Network | None:
     """The network on whose bridge `link` is a port; None where it is on none of volt's."""
     bridge = mirror.by_index.get(link.master)

@@ -28,7 +28,8 @@ ANYWHERE = IPv4Network("0.0.0.0/0")
 
 
 def plan_bridge(network: Network, mirror: Mirror, netfilter: bool) -> list[Op]:
-    """A bridge that is up, with the gateway's address, and hands its frames to netfilter.
+    """A bridge that is up, with the gateway's address, hands its frames to netfilter and lets
+    forwards of 127.0.0.1 through.
 
     `netfilter` False: the kernel has no br_netfilter, do not ask for it.
     """
@@ -39,6 +40,8 @@ def plan_bridge(network: Network, mirror: Mirror, netfilter: bool) -> list[Op]:
         ops += _mend_link(link, network.mtu, bridge_alias(network.name))
         if netfilter and not link.netfilter:
             ops.append(SetLink(name=name, netfilter=True))
+        if not link.localnet:
+            ops.append(SetLink(name=name, localnet=True))
     address = IPv4Interface((network.gateway, network.subnet.prefixlen))
     if address not in mirror.addresses_of(name):
         ops.append(AddAddress(name=name, address=address))
@@ -81,8 +84,11 @@ def plan_tap(connection: Connection, network: Network, mirror: Mirror) -> list[O
 def _mend_port(link: Link, network: Network, mirror: Mirror, alias: str) -> list[Op]:
     ops = _mend_link(link, network.mtu, alias)
     bridge = mirror.links.get(network.bridge)
-    if bridge is not None and link.master != bridge.index:
+    is_elsewhere = bridge is not None and link.master != bridge.index
+    if is_elsewhere:
         ops.append(SetLink(name=link.name, master=network.bridge))
+    if is_elsewhere or not link.hairpin:  # a port that changes its bridge begins without
+        ops.append(SetLink(name=link.name, hairpin=True))
     if not link.up:
         ops.append(SetLink(name=link.name, up=True))
     return ops

@@ -25,7 +25,7 @@ from ..model.snapshot import Change, Snapshot
 from ..model.workload import Instance, Port
 from ..registry import Registry
 from .agenda import Agenda, Rank, Target
-from .observe import bridge_network, connection_key, foreign_name, is_foreign
+from .observe import bridge_network, connection_key, foreign_name, is_foreign, network_by_alias
 from .plan import plan_bridge
 from .ports import Ports
 from .resolvconf import ResolvConf
@@ -124,6 +124,9 @@ class Reconciler:
             self._mark(Rank.PORT, key)
         for link in list(self._edge.mirror.links.values()):
             self._mark_link(link, snapshot)
+            network = network_by_alias(link)
+            if network is not None and network not in snapshot.networks:
+                self._mark(Rank.NETWORK, network)  # deleted, and the agent died before its bridge
 
     def _mark(self, rank: Rank, key: str) -> None:
         self._agenda.add(Target(rank, key), time.monotonic())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Network, IPv6Network, NetmaskValueError
 
@@ -12,6 +13,7 @@ from ..model.network import Network
 # /30 is the smallest subnet that holds a gateway and a workload.
 LONGEST_PREFIX = 30
 SHORTEST_PREFIX = 8
+_SIZE = 256  # addresses of a /24, which is what volt chooses by itself
 # RFC 1918, in the order in which free subnets are looked for.
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 # RFC 6890: this host, loopback, link-local, multicast, reserved.
@@ -90,16 +92,43 @@ def next_free(
     """The next free /24 behind `after`, in its private range first; raises Refused if none is."""
     taken = [network.subnet for network in networks]
     taken += [route.destination for route in host_routes if route.destination.prefixlen]
-    for candidate in _candidates(after):
-        if not any(candidate.overlaps(each) for each in taken):
-            return candidate
+    busy = _Busy(taken)
+    for number in _candidates(after):
+        if busy.is_free(number, number + _SIZE - 1):
+            return IPv4Network((number, 24))
     raise Refused("no free /24 is left in the private ranges", "name one with --subnet")
 
 
-def _candidates(after: IPv4Network) -> Iterator[IPv4Network]:
+class _Busy:
+    """Taken addresses as spans that neither overlap nor touch, in order.
+
+    Numbers, since asking every subnet about every candidate takes 0.1 s with 300 networks.
+    """
+
+    def __init__(self, taken: Iterable[IPv4Network]) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in sorted(map(_span, taken)):
+            if self._lasts and first <= self._lasts[-1] + 1:
+                self._lasts[-1] = max(last, self._lasts[-1])
+            else:
+                self._firsts.append(first)
+                self._lasts.append(last)
+
+    def is_free(self, first: int, last: int) -> bool:
+        place = bisect_right(self._firsts, last)
+        return place == 0 or self._lasts[place - 1] < first
+
+
+def _span(subnet: IPv4Network) -> tuple[int, int]:
+    return int(subnet.network_address), int(subnet.broadcast_address)
+
+
+def _candidates(after: IPv4Network) -> Iterator[int]:
+    """The first address of every private /24, in the order in which they are tried."""
     start = int(after.broadcast_address) + 1
     for private in sorted(_PRIVATE, key=lambda one: not one.supernet_of(after)):
-        first, end = int(private.network_address), int(private.broadcast_address) + 1
-        begin = max(first, -(-start // 256) * 256) if private.supernet_of(after) else first
-        for number in (*range(begin, end, 256), *range(first, begin, 256)):
-            yield IPv4Network((number, 24))
+        first, last = _span(private)
+        begin = max(first, -(-start // _SIZE) * _SIZE) if private.supernet_of(after) else first
+        yield from range(begin, last, _SIZE)
+        yield from range(first, begin, _SIZE)

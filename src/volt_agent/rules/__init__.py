@@ -5,13 +5,13 @@ instead of returning a Change, and then nothing happens; repeating a command tha
 out already returns an empty Change. How the objects decide about packets is `firewall`'s.
 
 * `peers`        the ends of rules and policies, as users write them
-* `names`        looking up objects by name, with a hint where there is none
+* `same`         whether a repeated command asks for exactly what there is
 * `firewall`     firewall rules
 * `policy`       network policies
 * `forward`      port forwards: who owns a port of the host, and whether a forward leads anywhere
 * `connection`   what `policy test` asks about: names to addresses
 * `live`         what a real attempt says about the model
-* `users`        which of them name a network
+* `users`        which of them name a network or a workload
 * `confirm`      changes that are rolled back unless somebody confirms them
 * `keeper`       the task that rolls them back in time
 """

@@ -7,13 +7,13 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from msgspec import Struct
 
-from ..errors import Invalid, NotFound
+from ..errors import Invalid
 from ..firewall.verdict import Origin, Packet, Service
+from ..model.lookup import check_workload, shortened
 from ..model.network import Connection
 from ..model.ports import parse_range
 from ..model.snapshot import Snapshot
 from ..model.workload import Port
-from .names import known_workloads, meant, shortened
 
 # RFC 5737: documentation ranges, so that "outside" is nobody that a rule is likely to name.
 _NOBODY = tuple(map(IPv4Network, ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")))
@@ -123,9 +123,7 @@ def _known(snapshot: Snapshot, text: str, words: Sequence[str]) -> IPv4Address |
             return IPv4Address(text)
         except AddressValueError:
             raise Invalid(f"{shortened(text)!r} is not an IPv4 address") from None
-    workloads = known_workloads(snapshot)
-    if text not in workloads:
-        raise NotFound(f"there is no workload {shortened(text)}", meant(text, workloads))
+    check_workload(snapshot, text)
     return text
 
 

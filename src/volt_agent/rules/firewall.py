@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from ..errors import Invalid, Refused
 from ..model.firewall import Peer, Policy, Rule, RuleAction
+from ..model.lookup import find
 from ..model.names import check_name
 from ..model.ports import Ports, Protocol, parse_ports
 from ..model.route import Route
 from ..model.snapshot import Change, Snapshot
-from .names import check_same, find
 from .peers import parse_end
+from .same import check_same
 
 _SEQUENCE = attrgetter("sequence")
 

@@ -9,9 +9,9 @@ from typing import Literal
 from ..errors import Invalid, NotFound, Refused
 from ..kernel.host import Listener
 from ..model.firewall import Forward
+from ..model.lookup import check_workload, meant, shortened
 from ..model.ports import PortRange, Transport, parse_range
 from ..model.snapshot import Change, Snapshot
-from .names import known_workloads, meant, shortened
 
 Status = Literal["active", "pending", "unreachable"]
 
@@ -63,12 +63,7 @@ def parse_forward(
 ) -> Forward:
     """The forward that a user means. Raises Invalid, and NotFound for an unknown workload."""
     ports = parse_range(host_port)
-    workloads = known_workloads(snapshot)
-    if target not in workloads:
-        is_network = " (it is a network)" if target in snapshot.networks else ""
-        raise NotFound(
-            f"there is no workload {shortened(target)}{is_network}", meant(target, workloads)
-        )
+    check_workload(snapshot, target)
     return Forward(
         protocol=protocol,
         ports=ports,

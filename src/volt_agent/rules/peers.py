@@ -13,9 +13,9 @@ from typing import Literal, cast
 
 from ..errors import Invalid, NotFound
 from ..model.firewall import Peer
+from ..model.lookup import known_workloads, meant, shortened
 from ..model.names import check_name
 from ..model.snapshot import Snapshot
-from .names import known_workloads, meant, shortened
 
 Word = Literal["any", "host", "outside"]
 

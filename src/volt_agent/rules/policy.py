@@ -6,12 +6,13 @@ from msgspec.structs import replace
 
 from ..errors import Invalid, Refused
 from ..model.firewall import Peer, Policy, PolicyAction
+from ..model.lookup import find
 from ..model.names import check_name
 from ..model.ports import Protocol
 from ..model.snapshot import Change, Snapshot
 from .firewall import next_sequence, parse_service
-from .names import check_same, find
 from .peers import named_end
+from .same import check_same
 
 _FIELDS = {
     "source": "from",

@@ -19,7 +19,8 @@ def run(
 ) -> None:
     """Run the agent in the foreground, until SIGTERM or Ctrl-C.
 
-    What it made in the kernel stays when it ends; `volt agent reset` removes it.
+    What it made in the kernel stays when it ends; `volt agent reset` removes it. With a state
+    directory that knows nothing of workloads which volt has connected here, it refuses to start.
     """
     options = agent_options(Session.of(ctx), config, state_dir, log_level)
     from ... import agent

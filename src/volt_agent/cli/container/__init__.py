@@ -1,4 +1,4 @@
-"""`volt container`: containers, and everything about one of them."""
+"""`volt container`: containers; inspect and forget take virtual machines as well."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ COMMAND = Group(
     "container",
     "Containers, and everything about one of them.",
     package=__name__,
-    members=("list", "inspect"),
+    members=("list", "inspect", "forget"),
 )

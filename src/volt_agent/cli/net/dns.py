@@ -33,7 +33,7 @@ RECORDS: Sequence[Column[Record]] = (
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What to look up.")]
 Type = Annotated[
     str | None,
-    typer.Argument(metavar="[TYPE]", help="A, PTR, MX, ...; default: A, for an address PTR."),
+    typer.Argument(metavar="TYPE", help="A, PTR, MX, ...; default: A, for an address PTR."),
 ]
 Asker = Annotated[
     str | None,

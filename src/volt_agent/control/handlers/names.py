@@ -6,8 +6,9 @@ from ipaddress import IPv4Address
 
 from ...bus import Bus
 from ...dns.server import NameServer
-from ...errors import NotFound, Refused
+from ...errors import Refused
 from ...events import NamesFlushed
+from ...model.lookup import check_workload
 from ...registry import Registry
 from ..messages import names as messages
 from ..method import Nothing
@@ -62,8 +63,7 @@ class NameHandlers:
     def _address_of(self, workload: str) -> IPv4Address:
         """The address a workload asks from: that of its first network."""
         snapshot = self._registry.snapshot
-        if workload not in snapshot.workloads and workload not in snapshot.instances:
-            raise NotFound(f"there is no workload {workload[:70]}", "volt ps lists them all")
+        check_workload(snapshot, workload)
         addresses = snapshot.addresses_of(workload)
         if not addresses:
             raise Refused(

@@ -28,7 +28,7 @@ from ...rules.users import check_unnamed
 from ..messages import network as messages
 from ..method import Nothing
 from . import Handlers
-from .views import connection_view, member_view, members, network_view
+from .views import connection_view, member_view, members, network_view, network_views
 
 
 class NetworkHandlers:
@@ -97,7 +97,7 @@ class NetworkHandlers:
     async def delete(self, params: messages.NetworkName) -> messages.DeletedNetwork:
         def decide(snapshot: Snapshot) -> Change:
             change = delete_network(snapshot, params.name, self._defaults.default_bridge)
-            check_unnamed(snapshot, params.name)
+            check_unnamed(snapshot, "network", params.name)
             return change
 
         commit = await self._registry.commit(decide)
@@ -108,7 +108,7 @@ class NetworkHandlers:
         )
 
     async def list(self, params: Nothing) -> list[messages.Network]:
-        return network_views(self._registry.snapshot, self._edge)
+        return network_views(self._registry.snapshot, self._edge.mirror)
 
     async def inspect(self, params: messages.NetworkName) -> messages.NetworkDetail:
         snapshot = self._registry.snapshot
@@ -166,12 +166,6 @@ class NetworkHandlers:
 
     async def status(self, params: Nothing) -> messages.NetStatus:
         return await self._status()
-
-
-def network_views(snapshot: Snapshot, edge: Edge) -> list[messages.Network]:
-    """The default network, which is its own bridge, then the others by name."""
-    ordered = sorted(snapshot.networks.values(), key=lambda one: (one.bridge != one.name, one.name))
-    return [network_view(each, snapshot, edge.mirror) for each in ordered]
 
 
 async def surroundings(defaults: Surroundings, edge: Edge) -> Surroundings:

@@ -16,7 +16,7 @@ from ...networks.reconcile import FORWARDING, Reconciler
 from ...registry import Registry
 from ..messages import network as messages
 from .firewall import unconfirmed_view
-from .network import network_views
+from .views import network_views
 
 
 class HostStatus:
@@ -44,7 +44,7 @@ class HostStatus:
         forwarding = await self._edge.read_sysctl(FORWARDING) == "1"
         firewall = await self._firewall_state()
         return messages.NetStatus(
-            networks=network_views(snapshot, self._edge),
+            networks=network_views(snapshot, self._edge.mirror),
             forwarding=forwarding,
             firewall=firewall,
             dns=self._dns_state(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ...kernel.state import Mirror
 from ...model.network import Connection, Network
 from ...model.snapshot import Snapshot
@@ -11,7 +13,18 @@ from ..messages import network as messages
 from ..messages import workload as workload_messages
 
 
+def network_views(snapshot: Snapshot, mirror: Mirror) -> list[messages.Network]:
+    """The default network, which is its own bridge, then the others by name."""
+    ordered = sorted(snapshot.networks.values(), key=lambda one: (one.bridge != one.name, one.name))
+    connected = Counter(key.partition("/")[0] for key in _places(snapshot))
+    return [_network_view(each, connected[each.name], mirror) for each in ordered]
+
+
 def network_view(network: Network, snapshot: Snapshot, mirror: Mirror) -> messages.Network:
+    return _network_view(network, len(members(network, snapshot)), mirror)
+
+
+def _network_view(network: Network, connected: int, mirror: Mirror) -> messages.Network:
     return messages.Network(
         name=network.name,
         bridge=network.bridge,
@@ -20,7 +33,7 @@ def network_view(network: Network, snapshot: Snapshot, mirror: Mirror) -> messag
         mtu=network.mtu,
         nat=network.nat,
         internal=not network.nat,
-        connected=len(members(network, snapshot)),
+        connected=connected,
         status=network_status(network, mirror),
         port_security=network.port_security,
     )
@@ -35,9 +48,13 @@ def network_status(network: Network, mirror: Mirror) -> messages.NetworkStatus:
 
 def members(network: Network, snapshot: Snapshot) -> list[str]:
     """Who is on a network, connected by volt or by somebody else, running or not; sorted."""
-    names = {one.workload for one in snapshot.connections.values() if one.network == network.name}
-    names |= {one.workload for one in snapshot.ports.values() if one.network == network.name}
-    return sorted(names)
+    here = network.name + "/"
+    return sorted(key.removeprefix(here) for key in _places(snapshot) if key.startswith(here))
+
+
+def _places(snapshot: Snapshot) -> set[str]:
+    """NETWORK/WORKLOAD of everybody who is on a network, connected by volt or by somebody else."""
+    return {*snapshot.connections, *snapshot.ports}
 
 
 def member_view(network: Network, workload: str, snapshot: Snapshot) -> messages.Member:

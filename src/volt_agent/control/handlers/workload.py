@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from ...errors import NotFound
+from ...bus import Bus
+from ...events import WorkloadForgotten
+from ...model.lookup import check_workload
+from ...model.snapshot import Change, Snapshot
+from ...networks.agenda import Rank, Target
+from ...networks.lifecycle import forget
 from ...networks.reconcile import Reconciler
 from ...registry import Registry
+from ...rules.users import check_unnamed
 from ..messages import workload as messages
 from ..method import Nothing
 from . import Handlers
@@ -12,14 +18,16 @@ from .views import workload_names, workload_view
 
 
 class WorkloadHandlers:
-    def __init__(self, registry: Registry, reconciler: Reconciler, zone: str) -> None:
-        self._registry, self._reconciler, self._zone = registry, reconciler, zone
+    def __init__(self, registry: Registry, reconciler: Reconciler, bus: Bus, zone: str) -> None:
+        self._registry, self._reconciler, self._bus = registry, reconciler, bus
+        self._zone = zone
 
     def handlers(self) -> Handlers:
         return {
             "ps": self.ps,
             "container.list": self.list_containers,
             "container.inspect": self.inspect,
+            "container.forget": self.forget,
         }
 
     async def ps(self, params: Nothing) -> list[messages.Workload]:
@@ -31,8 +39,7 @@ class WorkloadHandlers:
 
     async def inspect(self, params: messages.WorkloadName) -> messages.WorkloadDetail:
         snapshot, name = self._registry.snapshot, params.name
-        if name not in snapshot.workloads and name not in snapshot.instances:
-            raise NotFound(f"there is no workload {name[:70]}", "volt ps lists them all")
+        check_workload(snapshot, name)
         view, instance = workload_view(name, snapshot), snapshot.instances.get(name)
         ports = snapshot.ports_of.get(name, ())
         namespace = instance.namespace if instance else None
@@ -54,6 +61,20 @@ class WorkloadHandlers:
                 for target, reason in self._reconciler.problems.items()
                 if target.key.partition("/")[2] == name
             ],
+        )
+
+    async def forget(self, params: messages.WorkloadName) -> messages.ForgottenWorkload:
+        def decide(snapshot: Snapshot) -> Change:
+            change = forget(snapshot, params.name)
+            check_unnamed(snapshot, "workload", params.name)
+            return change
+
+        commit = await self._registry.commit(decide)
+        gone = commit.old.connections_of.get(params.name, ())
+        await self._reconciler.settled(*(Target(Rank.PORT, each.key) for each in gone))
+        self._bus.publish(WorkloadForgotten(workload=params.name))
+        return messages.ForgottenWorkload(
+            name=params.name, networks=[each.network for each in gone]
         )
 
     def _names(self, workload: str) -> list[str]:

@@ -46,10 +46,24 @@ class WorkloadDetail(Workload, frozen=True, kw_only=True):
     problems: list[str] = []
 
 
+class ForgottenWorkload(Struct, frozen=True, kw_only=True):
+    """`networks` are the names of those that it was connected to."""
+
+    name: str
+    networks: list[str]
+
+
 PS = Method("ps", Nothing, list[Workload], "List all workloads")
 CONTAINER_LIST = Method("container.list", Nothing, list[Workload], "List the containers")
 CONTAINER_INSPECT = Method(
     "container.inspect", WorkloadName, WorkloadDetail, "Show one workload in full"
 )
+CONTAINER_FORGET = Method(
+    "container.forget",
+    WorkloadName,
+    ForgottenWorkload,
+    "Forget a stopped workload, its connections and its addresses",
+    changes=True,
+)
 
-METHODS = (PS, CONTAINER_LIST, CONTAINER_INSPECT)
+METHODS = (PS, CONTAINER_LIST, CONTAINER_INSPECT, CONTAINER_FORGET)

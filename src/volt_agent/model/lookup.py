@@ -1,4 +1,4 @@
-"""Looking up objects by name, with a hint where there is none."""
+"""Looking up what users name, with a hint where there is no such thing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
-from ..errors import NotFound, Refused
-from ..model.snapshot import Snapshot
+from ..errors import NotFound
+from .snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -21,6 +21,16 @@ def find(what: str, name: str, table: Mapping[str, T]) -> T:
     if found is None:
         raise NotFound(f"there is no {what} {shortened(name)}", meant(name, table))
     return found
+
+
+def check_workload(snapshot: Snapshot, name: str) -> None:
+    """Raises NotFound, with what was perhaps meant, unless there is a workload called `name`."""
+    if name not in snapshot.workloads and name not in snapshot.instances:
+        is_network = " (it is a network)" if name in snapshot.networks else ""
+        raise NotFound(
+            f"there is no workload {shortened(name)}{is_network}",
+            meant(name, known_workloads(snapshot)),
+        )
 
 
 def known_workloads(snapshot: Snapshot) -> set[str]:
@@ -41,20 +51,3 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 def shortened(text: str) -> str:
     return text if len(text) <= 70 else text[:67] + "..."
-
-
-def check_same(what: str, existing: object, wanted: object, fields: Mapping[str, str]) -> None:
-    """Raise Refused if two objects of one name differ; `fields` maps attributes to users' words."""
-    for field, word in fields.items():
-        present, asked = _words(getattr(existing, field)), _words(getattr(wanted, field))
-        if present != asked:
-            raise Refused(
-                f"{what} exists with {word} {shortened(present)}, not {shortened(asked)}",
-                "delete it first to change it",
-            )
-
-
-def _words(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "any"
-    return str(value)
