@@ -41,7 +41,9 @@ def stopped(snapshot: Snapshot, instance: Instance) -> Change:
 def forget(snapshot: Snapshot, name: str) -> Change:
     """Without a workload that will not come back: its name, its connections, its addresses."""
     if name in snapshot.instances:
-        raise Refused(f"{name} is running", "stop it first; volt net disconnect leaves its networks")
+        raise Refused(
+            f"{name} is running", "stop it first; volt net disconnect leaves its networks"
+        )
     known = find("workload", name, snapshot.workloads)
     kept = [each for each in snapshot.reservations.values() if each.workload == name]
     return Change(delete=(known, *snapshot.connections_of.get(name, ()), *kept))

@@ -11,12 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import Invalid, Refused
+from ..model.lookup import find, shortened
 from ..model.names import check_name, is_label
 from ..model.ports import parse_range
 from ..model.route import ANY_HOST, Backend, Route, TlsMode
 from ..model.snapshot import Change, Snapshot
 from .firewall import next_sequence
-from .names import check_same, find, shortened
+from .same import check_same
 
 BACKENDS_MAX, PATH_MAX = 64, 1024
 TIMEOUT_MAX = 86_400.0
