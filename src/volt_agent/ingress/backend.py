@@ -66,7 +66,7 @@ class Backend(Connection):
         backend._is_connecting = True
         backend._mask = IN | OUT
         backend.deadline = poller.now + within
-        poller.add(backend.fd, backend._mask, backend.event)
+        poller.add(backend.fd, backend._mask, backend._connecting)
         poller.watch(backend)
         return backend
 
@@ -76,10 +76,16 @@ class Backend(Connection):
         """Take `request` of `client`."""
         self.peer = client
         self.endpoint.outstanding += 1
-        if not self._is_connecting:
-            self.deadline = NEVER
-        self._left = _AT_HEAD
-        self.write(request)
+        if self._is_connecting or self._output:
+            self.write(request)
+            return
+        self.deadline = NEVER
+        try:
+            sent = self._send(request)
+        except OSError:  # also where it would have to wait: `write` finds out again
+            sent = 0
+        if sent != len(request):
+            self.write(request[sent:])
 
     def is_alive(self) -> bool:
         """Whether a pooled connection is still open on the other side, as far as can be known."""
@@ -114,18 +120,46 @@ class Backend(Connection):
 
     # ---- events ---------------------------------------------------------------------------------
 
-    def event(self, mask: int) -> None:
-        if self._is_connecting:
-            if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._give_up()
-                return
-            if not mask & OUT:
-                return
+    def _connecting(self, mask: int) -> None:
+        """The handler until the connection is made or refused."""
+        if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._give_up()
+        elif mask & OUT:
             self._is_connecting = False
             self.deadline = NEVER
+            self.poller.hand_over(self.fd, self.event)
             if not self._output:
                 self._adjust()
-        super().event(mask)
+            self.event(mask)
+
+    def event(self, mask: int) -> None:
+        """The usual case in one piece: a whole answer with a head that was seen before."""
+        client = self.peer
+        if (
+            mask != IN
+            or client is None
+            or self._left != _AT_HEAD
+            or self._buffer
+            or not client.is_simple
+            or not self._reads
+        ):
+            super().event(mask)
+            return
+        try:
+            data = self._recv(PIECE)
+        except WOULD_WAIT:
+            return
+        except OSError:
+            data = b""
+        end = data.find(b"\r\n\r\n") + 4
+        seen = _seen.get(data[:end])
+        if seen is not None and len(data) - end == seen[1]:
+            self._release_to_pool()
+            client.answered(seen[2], seen[0] + data[end:])
+        elif data:
+            self._read_head(data, client)
+        else:
+            self._ended(client)
 
     def expire(self) -> None:
         if self._is_connecting:
@@ -184,13 +218,6 @@ class Backend(Connection):
     def _read_head(self, data: bytes, client: Client) -> None:
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
-        elif client.is_simple:
-            end = data.find(b"\r\n\r\n") + 4
-            seen = _seen.get(data[:end])
-            if seen is not None and len(data) - end == seen[1]:
-                self._release_to_pool()
-                client.answered(seen[2], seen[0] + data[end:])
-                return
         while True:
             try:
                 head = read_response(data, to_head=client.is_head)
@@ -273,15 +300,18 @@ class Backend(Connection):
         client.done()
 
     def _release_to_pool(self) -> None:
-        client = self.release()
+        client, endpoint = self.peer, self.endpoint
         assert client is not None
-        proxy, idle = client.proxy, self.endpoint.idle
+        self.peer = client.peer = None
+        endpoint.outstanding -= 1
+        limits, idle = client.proxy.limits, endpoint.idle
         # Output that still waits belongs to a request that was answered before it was all there.
-        if self._keeps and not self._output and len(idle) < proxy.limits.pool:
+        if self._keeps and not self._output and len(idle) < limits.pool:
             self.is_reused = True
             self._left = _AT_HEAD
-            self.deadline = self.poller.now + proxy.limits.pool_idle
-            self.resume()
+            self.deadline = self.poller.now + limits.pool_idle
+            if not self._reads:
+                self.resume()
             idle.append(self)
         else:
             self.close()

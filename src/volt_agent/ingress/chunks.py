@@ -11,10 +11,8 @@ import re
 from .heads import Refused
 
 # A size of 15 digits is 2^60 bytes; extensions are rarely used and never long.
-_size_line = re.compile(rb"([0-9A-Fa-f]{1,15})((?:[\t ]*+;[\t -~\x80-\xff]{0,256}+)?)\r\n").match
-_size_beginning = re.compile(
-    rb"(?:[0-9A-Fa-f]{1,15}(?:[\t ]*+(?:;[\t -~\x80-\xff]{0,256}+)?)?\r?)?"
-).fullmatch
+_size_line = re.compile(rb"([0-9A-Fa-f]{1,15})((?:;[\t -~\x80-\xff]{0,256}+)?)\r\n").match
+_size_beginning = re.compile(rb"(?:[0-9A-Fa-f]{1,15}(?:;[\t -~\x80-\xff]{0,256}+)?\r?)?").fullmatch
 _trailer_line = re.compile(rb"(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t -~\x80-\xff]*+)?\r\n").match
 _trailer_beginning = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++(?::[\t -~\x80-\xff]*+)?)?\r?"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from .backend import Backend
 from .chunks import Chunks
 from .connection import PIECE, WOULD_WAIT, Connection
 from .heads import CHUNKED, UNTIL_CLOSE, Refused, RequestHead, ResponseHead, read_request
+from .poller import IN
 from .table import Redirect
 from .targets import Endpoint, Target
 
@@ -49,6 +51,7 @@ class Client(Connection):
         "_is_busy",
         "_is_leaving",
         "_keeps",
+        "_known",
         "_method",
         "_moved",
         "_path",
@@ -85,6 +88,8 @@ class Client(Connection):
         self.is_head = self.is_http10 = False
         self.is_simple = True  # HTTP/1.1, kept open, no HEAD, no additions to the answer
         self._buffer = b""
+        # What a trusted client says differs from one request to the next.
+        self._known: Mapping[bytes, tuple[bytes, bytes, bytes]] = {} if self.is_trusted else _seen
         self._is_busy = self._is_leaving = self._is_answering = False
         self._keeps = True
         self._target: Target | None = None
@@ -111,6 +116,58 @@ class Client(Connection):
 
     # ---- reading --------------------------------------------------------------------------------
 
+    def event(self, mask: int) -> None:
+        """The usual case in one piece: fields that were seen before, a whole head and nothing else,
+        an idle connection to a backend. Everything else takes the longer way."""
+        if mask != IN or self._is_busy or self._buffer or self._is_leaving or not self._reads:
+            super().event(mask)
+            return
+        try:
+            data = self._recv(PIECE)
+        except WOULD_WAIT:
+            return
+        except OSError:
+            self.close()
+            return
+        line = _simple_line(data)
+        seen = self._known.get(data[line.end() :]) if line is not None else None
+        if line is None or seen is None:
+            self._arrived(data)
+        else:
+            method, path = line.groups()
+            self._repeat(method, path, seen, line[0])
+        if self.is_tls:
+            self._read_on()
+
+    def _repeat(
+        self, method: bytes, path: bytes, seen: tuple[bytes, bytes, bytes], line: bytes
+    ) -> None:
+        """A request without a body, with fields seen before."""
+        table, host = self.proxy.table, seen[0]
+        request = line + seen[2] + self._tail
+        self._started = time.monotonic()
+        self._expect_no_body(method)
+        target = None
+        if self.is_tls:
+            target = table.tls.find(host, path)
+        elif not path.startswith(_CHALLENGE):
+            target = table.plain.find(host, path)
+        if target is None or target.hsts is not None or method not in _IDEMPOTENT:
+            self._route(method, path, host, seen[1], request)
+            return
+        usable = target.usable
+        endpoint = usable[0] if len(usable) == 1 else target.pick()
+        if endpoint is None or not endpoint.idle:
+            self._route(method, path, host, seen[1], request)
+            return
+        self._method, self._path, self._host = method, path, host
+        self._target, self._held, self._tried = target, request, ()
+        self._received = self._sent = self._status = 0
+        self._is_busy, self._is_answering = True, False
+        self.peer = backend = endpoint.idle.pop()
+        self.deadline = self.poller.now + target.timeout
+        backend.serve(self, request)
+
     def _readable(self) -> None:
         try:
             data = self._recv(PIECE)
@@ -119,6 +176,11 @@ class Client(Connection):
         except OSError:
             self.close()
             return
+        self._arrived(data)
+        if self.is_tls:
+            self._read_on()
+
+    def _arrived(self, data: bytes) -> None:
         if not data:
             self._input_ended()
         elif self._is_leaving:
@@ -127,12 +189,12 @@ class Client(Connection):
             self._take_body(data)
         else:
             self._serve(self._buffer + data if self._buffer else data)
-        if self.is_tls and self._reads and not self.is_closed and self._has_more():
-            self._readable()
 
-    def _has_more(self) -> bool:
+    def _read_on(self) -> None:
+        """What is decrypted already makes no event."""
         pending = getattr(self.sock, "pending", None)
-        return pending is not None and pending() > 0
+        while self._reads and not self.is_closed and pending is not None and pending():
+            self._readable()
 
     def _input_ended(self) -> None:
         # Half a close is no way to ask for an answer in HTTP: nobody is there any more.
@@ -164,13 +226,6 @@ class Client(Connection):
     def _begin(self, data: bytes) -> int:
         """Begin the request at the beginning of `data`; its head's size, -1 if incomplete."""
         line = _simple_line(data)
-        if line is not None:
-            seen = _seen.get(data[line.end() :])
-            if seen is not None and not self.is_trusted:
-                method, target = line.groups()
-                self._expect_no_body(method)
-                self._route(method, target, seen[0], seen[1], line[0] + seen[2] + self._tail)
-                return len(data)
         try:
             head = read_request(data)
         except Refused as error:
@@ -390,8 +445,13 @@ class Client(Connection):
     def answered(self, status: int, answer: bytes) -> None:
         """A whole answer at once, to a simple request."""
         self._status = status
-        self._sent = len(answer)
-        self.write(answer)
+        self._sent = size = len(answer)
+        try:
+            sent = 0 if self._output else self._send(answer)
+        except OSError:  # also where it would have to wait: `write` finds out again
+            sent = 0
+        if sent != size:
+            self.write(answer[sent:])
         self.done()
 
     def answer(self, head: ResponseHead) -> None:
@@ -427,19 +487,20 @@ class Client(Connection):
 
     def done(self) -> None:
         """The answer is complete."""
-        endpointless = self._target
         self._is_busy = self._is_answering = False
         self._held = None
-        self.proxy.finished(self, endpointless)
+        proxy = self.proxy
+        if proxy.observer is not None:
+            proxy.observer.finished(self, self._target)
         if self._body_left or self._chunks is not None:
-            self._keeps = False  # the rest of the body is not worth reading
-            self._chunks = None
+            self._chunks = None  # the rest of the body is not worth reading
             self._leave()
         elif not self._keeps:
             self._leave()
         else:
-            self.deadline = self.poller.now + self.proxy.limits.idle
-            self.resume()
+            self.deadline = self.poller.now + proxy.limits.idle
+            if not self._reads:
+                self.resume()
             if self._buffer and not self.is_closed:
                 data, self._buffer = self._buffer, b""
                 self._serve(data)
