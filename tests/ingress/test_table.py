@@ -11,6 +11,9 @@ from volt_agent.ingress.targets import Target
 from volt_agent.model.route import Backend, Route, TlsMode
 
 
+MODES: tuple[TlsMode, ...] = ("off", "manual")
+
+
 def route(name: str, hostname: str, path: str = "/", tls: TlsMode = "off") -> Route:
     return Route(name, 1, hostname, path, (Backend("web", 80),), tls=tls)
 
@@ -98,3 +101,23 @@ def test_the_walk_finds_what_a_search_through_all_prefixes_finds(
     hosts = Hosts([("h", each, each) for each in prefixes])
     fitting = [each for each in prefixes if path == each or path.startswith(each.rstrip("/") + "/")]
     assert hosts.find(b"h", path.encode()) == max(fitting, key=len, default=None)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.sampled_from(MODES)), max_size=20))
+def test_a_changed_table_is_a_new_one(steps: list[tuple[bool, int, TlsMode]]) -> None:
+    """Whatever comes and goes, step by step: the same as made at once."""
+    table, routes = RouteTable(), dict[str, Route]()
+    targets = {f"r{number}{mode}": Target("") for number in range(6) for mode in MODES}
+    hosts = ["*", "*.example.com", "app.example.com"]
+    for comes, number, mode in steps:
+        route = Route(f"r{number}{mode}", 0, hosts[number % 3], f"/{number // 3}", (), tls=mode)
+        was = [routes.pop(route.name)] if route.name in routes else []
+        come = [route] if comes else []
+        routes.update({each.name: each for each in come})
+        table = table.changed(was, come, targets)
+    anew = RouteTable(routes.values(), targets)
+    for host in (b"app.example.com", b"b.example.com", b"other"):
+        for path in (b"/0/x", b"/1", b"/2"):
+            assert table.find_plain(host, path) == anew.find_plain(host, path)
+            assert table.find_tls(host, path) is anew.find_tls(host, path)
+        assert table.find_passthrough(host) is anew.find_passthrough(host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -9,6 +10,8 @@ from msgspec import Struct
 TlsMode = Literal["off", "auto", "manual", "passthrough"]
 # The side of the ingress that a route is on: requests in plain text, over TLS, or TLS untouched.
 Side = Literal["plain", "tls", "passthrough"]
+
+Scheme = Literal["http", "https"]
 
 ANY_HOST = "*"  # the hostname of a default route
 
@@ -62,3 +65,30 @@ class Route(Struct, frozen=True):
         if self.tls == "passthrough":
             return "passthrough"
         return "plain" if self.tls == "off" else "tls"
+
+
+class IngressPorts(Struct, frozen=True):
+    """The TCP ports of the host at which the ingress takes requests.
+
+    `enabled` False: at none. `always`: also while there is no route.
+    """
+
+    http: int = 80
+    https: int = 443
+    enabled: bool = True
+    always: bool = False
+
+    def needed(self, routes: Iterable[Route]) -> Mapping[Scheme, int]:
+        """The ports that these routes need; redirects and challenges need http."""
+        if not self.enabled:
+            return {}
+        schemes: dict[Scheme, int] = {}
+        for each in routes:
+            schemes["http"] = self.http
+            if each.side != "plain":
+                schemes["https"] = self.https
+                break
+        return {"http": self.http, "https": self.https} if self.always else schemes
+
+
+USUAL_PORTS = IngressPorts()

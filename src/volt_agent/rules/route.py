@@ -14,9 +14,10 @@ from ..errors import Invalid, Refused
 from ..model.lookup import find, shortened
 from ..model.names import check_name, is_label
 from ..model.ports import parse_range
-from ..model.route import ANY_HOST, Backend, Route, TlsMode
+from ..model.route import ANY_HOST, USUAL_PORTS, Backend, IngressPorts, Route, TlsMode
 from ..model.snapshot import Change, Snapshot
 from .firewall import next_sequence
+from .forward import forward_of, show_forward
 from .same import check_same
 
 BACKENDS_MAX, PATH_MAX = 64, 1024
@@ -60,8 +61,11 @@ class Asked(Struct, frozen=True, kw_only=True):
     hsts: int | None = None
 
 
-def create_route(snapshot: Snapshot, asked: Asked) -> Change:
-    """A new route. Repeating an identical one changes nothing; raises Invalid and Refused."""
+def create_route(snapshot: Snapshot, asked: Asked, ports: IngressPorts = USUAL_PORTS) -> Change:
+    """A new route. Repeating an identical one changes nothing; raises Invalid and Refused.
+
+    Refused also if a port forward has one of the `ports` that it needs.
+    """
     route = parse_route(asked, next_sequence(snapshot.routes.values()))
     existing = snapshot.routes.get(route.name)
     if existing is not None:
@@ -74,6 +78,14 @@ def create_route(snapshot: Snapshot, asked: Asked) -> Change:
             f"{place(route)} is taken by route {other.name}",
             f"choose another path, or: volt ingress delete --name {other.name}",
         )
+    for port in ports.needed((route,)).values():
+        forward = forward_of(snapshot, port)
+        if forward is not None:
+            raise Refused(
+                f"port {port} of the host is taken: {show_forward(forward)}",
+                f"volt net port delete --host-port {forward.ports} --proto tcp, or give the "
+                "ingress another port (ingress.http_port, ingress.https_port)",
+            )
     return Change(put=(route,))
 
 
