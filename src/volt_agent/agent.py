@@ -1,8 +1,8 @@
 """The composition root: makes the parts, starts them in order and stops them in the other.
 
-The order is that of dependence: store, kernel, firewall, networks, runtimes, names, control. The
-kernel's data path needs none of them: it keeps working while the agent is down, and a start changes
-nothing that is already right.
+The order is that of dependence: store, kernel, firewall, networks, runtimes, names, ingress,
+control. The kernel's data path needs none of them: it keeps working while the agent is down, and a
+start changes nothing that is already right.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
 from .control.handlers.firewall import FirewallHandlers
+from .control.handlers.ingress import IngressHandlers
 from .control.handlers.names import NameHandlers
 from .control.handlers.network import NetworkHandlers, surroundings
 from .control.handlers.policy import PolicyHandlers
@@ -56,6 +57,8 @@ from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .host_inbound import host_policy
+from .ingress.server import Ingress
+from .ingress.settings import IngressSettings
 from .kernel.claim import claim_namespace
 from .kernel.enforcement import enforces_within_bridge
 from .kernel.host import sshd_ports
@@ -153,6 +156,7 @@ class Agent:
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
+        self._ingress = Ingress(IngressSettings.of(config.ingress), self._manager, self._bus)
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_names
         )
@@ -189,6 +193,7 @@ class Agent:
                     await self._stop.wait()
                     self._state = "stopping"
                     self._manager.notify(stopping=1)
+                    await self._ingress.close()
                     planes.cancel_scope.cancel()
                 await self._reset_if_asked()
                 outer.cancel_scope.cancel()
@@ -237,6 +242,7 @@ class Agent:
         """Firewall before links, links before names; each finds the former one done."""
         self._bus.subscribe(WorkloadStarted, self._log_start)
         await self._make_default_network()
+        self._ingress.open(self._registry.snapshot)
         await self._put_host_policy(settling=False)
         await self._keeper.start()
         await self._start_firewall(planes, stack)
@@ -246,6 +252,7 @@ class Agent:
         start_task(planes, "coexistence", self._coexistence.run)
         self._registry.add_follower(None, self._keeper)
         self._registry.add_follower("dns", _Names(self._names))
+        self._registry.add_follower("ingress", self._ingress)
         self._registry.add_follower(None, self._reconciler)
         self._reconciler.ports.resolver = resolver(self._config)
         self._names.start(self._registry.snapshot)
@@ -260,6 +267,8 @@ class Agent:
         start_task(planes, "unconfirmed changes", self._keeper.run)
         await self._answer_names()
         await self._reconciler.settled_all(Rank.PORT)
+        self._ingress.start(self._put_host_policy)
+        start_task(planes, "ingress", self._ingress.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
@@ -360,11 +369,14 @@ class Agent:
         section = self._config.network
         return Surroundings(section.default_bridge, section.default_subnet, section.mtu)
 
-    async def _put_host_policy(self, settling: bool) -> None:
+    async def _put_host_policy(self, settling: bool | None = None) -> None:
+        """Have the firewall let in what is open now. `settling` None: as it is."""
         ports = await asyncio.to_thread(sshd_ports)
-        policy = host_policy(self._config.network.firewall, ports, settling)
 
         def decide(snapshot: Snapshot) -> Change:
+            settles = snapshot.host.settling if settling is None else settling
+            section = self._config.network.firewall
+            policy = host_policy(section, ports, settles, self._ingress.ports)
             return Change() if snapshot.host == policy else Change(put=(policy,))
 
         await self._registry.commit(decide)
@@ -411,6 +423,7 @@ class Agent:
             + (f" ({each.hint})" if each.hint else "")
             for each in self._coexistence.drops
         ]
+        found += self._ingress.problems()
         return [*found, NOT_ENFORCED] if self._enforces is False else found
 
     async def _patrol(self) -> None:
@@ -450,7 +463,13 @@ class Agent:
             **FirewallHandlers(
                 self._registry, self._firewall, self._bus, self._connections_cut
             ).handlers(),
-            **PortHandlers(self._registry, self._bus, self._connections_cut).handlers(),
+            **PortHandlers(
+                self._registry,
+                self._bus,
+                self._connections_cut,
+                lambda: self._ingress.settings.ports,
+            ).handlers(),
+            **IngressHandlers(self._registry, self._ingress, self._bus).handlers(),
             **PolicyHandlers(
                 self._registry,
                 self._edge,
@@ -490,7 +509,8 @@ class Agent:
         return not problems, problems
 
     def _status(self) -> messages.AgentStatus:
-        snapshot, problems = self._registry.snapshot, self._is_ready()[1]
+        snapshot = self._registry.snapshot
+        problems = [*self._is_ready()[1], *self._ingress.problems()]
         uptime = time.monotonic() - self._began
         started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=uptime)
         degraded = self._state == "ready" and problems
@@ -519,6 +539,7 @@ class Agent:
         gauge("volt_rules", "Firewall rules", lambda: len(snapshot().rules))
         gauge("volt_policies", "Network policies", lambda: len(snapshot().policies))
         gauge("volt_forwards", "Port forwards", lambda: len(snapshot().forwards))
+        gauge("volt_routes", "Routes of the ingress", lambda: len(snapshot().routes))
         gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
         gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
         counter("volt_dns", "DNS events", self._names.counters.as_dict, "kind")
@@ -557,7 +578,9 @@ class Agent:
             self._config = keep_for_restart(self._config, fresh)
             self._names.configure(dns_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
-            await self._put_host_policy(self._registry.snapshot.host.settling)
+            self._ingress.configure(IngressSettings.of(self._config.ingress))
+            await self._put_host_policy()
+            await self._ingress.settled()
             await self._lifecycle.join_default()
             self._reconciler.mark_all()
         finally:

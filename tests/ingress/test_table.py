@@ -10,7 +10,6 @@ from volt_agent.ingress.table import Hosts, Redirect, RouteTable
 from volt_agent.ingress.targets import Target
 from volt_agent.model.route import Backend, Route, TlsMode
 
-
 MODES: tuple[TlsMode, ...] = ("off", "manual")
 
 

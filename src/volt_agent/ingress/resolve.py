@@ -34,9 +34,14 @@ def kind_of(backend: Backend) -> Kind:
     return "outside" if "." in backend.host else "workload"
 
 
-def resolve(route: Route, snapshot: Snapshot, outside: Outside) -> tuple[Resolved, ...]:
-    """The backends of `route`, in order."""
-    return tuple(_resolve(each, snapshot, outside) for each in route.backends)
+def resolve(
+    route: Route, snapshot: Snapshot, outside: Outside, *, observes: bool = True
+) -> tuple[Resolved, ...]:
+    """The backends of `route`, in order.
+
+    `observes` False: nobody watches what runs, so a workload is taken to be where it is connected.
+    """
+    return tuple(_resolve(each, snapshot, outside, observes) for each in route.backends)
 
 
 def workloads_of(route: Route) -> set[str]:
@@ -49,14 +54,23 @@ def hosts_of(route: Route) -> set[str]:
     return {each.host for each in route.backends if kind_of(each) == "outside"}
 
 
-def _resolve(backend: Backend, snapshot: Snapshot, outside: Outside) -> Resolved:
+def _resolve(backend: Backend, snapshot: Snapshot, outside: Outside, observes: bool) -> Resolved:
     kind = kind_of(backend)
     if kind == "address":
         return Resolved(backend, ((backend.host, backend.port),))
     if kind == "outside":
         found = tuple((each, backend.port) for each in outside.get(backend.host, ()))
         return Resolved(backend, found, None if found else "its name has no address")
+    if not observes:
+        return _resolve_connected(backend, snapshot)
     return _resolve_workload(backend, snapshot)
+
+
+def _resolve_connected(backend: Backend, snapshot: Snapshot) -> Resolved:
+    places = snapshot.connections_of.get(backend.host, ())
+    if not places:
+        return Resolved(backend, reason="no network is known to have it")
+    return Resolved(backend, ((str(places[0].address), backend.port),))
 
 
 def _resolve_workload(backend: Backend, snapshot: Snapshot) -> Resolved:

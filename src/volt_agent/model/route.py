@@ -78,17 +78,22 @@ class IngressPorts(Struct, frozen=True):
     enabled: bool = True
     always: bool = False
 
-    def needed(self, routes: Iterable[Route]) -> Mapping[Scheme, int]:
-        """The ports that these routes need; redirects and challenges need http."""
+    def needed(self, *, any_route: bool, any_tls: bool) -> Mapping[Scheme, int]:
+        """The ports that are needed if there is a route at all, and one with TLS in any form.
+        Redirects and challenges need http, whatever the routes are."""
         if not self.enabled:
             return {}
-        schemes: dict[Scheme, int] = {}
-        for each in routes:
-            schemes["http"] = self.http
-            if each.side != "plain":
-                schemes["https"] = self.https
-                break
-        return {"http": self.http, "https": self.https} if self.always else schemes
+        needed: dict[Scheme, int] = {}
+        if any_route or self.always:
+            needed["http"] = self.http
+        if any_tls or self.always:
+            needed["https"] = self.https
+        return needed
+
+    def needed_by(self, routes: Iterable[Route]) -> Mapping[Scheme, int]:
+        """The ports that these routes need."""
+        sides = {each.side for each in routes}
+        return self.needed(any_route=bool(sides), any_tls=bool(sides - {"plain"}))
 
 
 USUAL_PORTS = IngressPorts()

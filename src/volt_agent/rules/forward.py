@@ -171,7 +171,7 @@ def forward_of(snapshot: Snapshot, port: int) -> Forward | None:
 def _check_ingress(snapshot: Snapshot, forward: Forward, ingress: IngressPorts) -> None:
     if forward.protocol != "tcp":
         return
-    for scheme, port in ingress.needed(snapshot.routes.values()).items():
+    for scheme, port in ingress.needed_by(snapshot.routes.values()).items():
         if port in forward.ports:
             raise Refused(
                 f"{_place(forward)} is taken: the ingress takes {scheme} requests at {port}",

@@ -78,7 +78,7 @@ def create_route(snapshot: Snapshot, asked: Asked, ports: IngressPorts = USUAL_P
             f"{place(route)} is taken by route {other.name}",
             f"choose another path, or: volt ingress delete --name {other.name}",
         )
-    for port in ports.needed((route,)).values():
+    for port in ports.needed_by((route,)).values():
         forward = forward_of(snapshot, port)
         if forward is not None:
             raise Refused(

@@ -1,0 +1,220 @@
+"""The plane: follows the snapshot, opens and closes the doors, drains, stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from ..bus import Bus
+from ..errors import VoltError
+from ..events import Degraded, Repaired
+from ..model.route import Route, Scheme
+from ..model.snapshot import Change, Snapshot
+from ..service import ServiceManager
+from .doors import Acceptor, Doors, DoorState
+from .limits import Limits
+from .poller import Poller
+from .proxy import Proxy
+from .routing import BackendState, Routing, Status
+from .settings import IngressSettings
+from .targets import Endpoint, Target
+
+log = logging.getLogger(__name__)
+
+# Seconds between two tries of a port that somebody else has.
+RETRY = 2.0
+SETTLE_WAIT = 2.0
+
+PortsChanged = Callable[[], Awaitable[None]]
+
+
+class Ingress:
+    """Serves the routes of the snapshot. Everything runs on the loop.
+
+    `open` first, which only binds; then `start`, `follow` for each change, and `run` as a task. The
+    snapshot of an agent that observes nothing (`observes` False) does not tell what runs.
+    """
+
+    def __init__(
+        self, settings: IngressSettings, manager: ServiceManager, bus: Bus, *, observes: bool = True
+    ) -> None:
+        self._settings, self._bus = settings, bus
+        self._poller = Poller()
+        self.proxy = Proxy(self._poller, Limits())
+        self._routing = Routing(self.proxy, _Trusting(), observes=observes)
+        self._doors = Doors(manager, self._accept)
+        self._snapshot = Snapshot()
+        self._on_ports: PortsChanged = _nobody
+        self._told: tuple[int, ...] = ()  # the ports that `on_ports` knows of
+        self._said: dict[Scheme, DoorState] = {}  # the refusals that were announced
+        self._wake, self._is_settled = asyncio.Event(), asyncio.Event()
+        self._is_settled.set()
+        self._apply_settings()
+
+    def __repr__(self) -> str:
+        return f"<Ingress [{self._doors!r}, {self._routing!r}]>"
+
+    # ---- the plane ------------------------------------------------------------------------------
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Listen for what `snapshot` has; connections wait until `start`."""
+        self._snapshot = snapshot
+        self._routing.start(snapshot)
+        self._want_doors()
+        self._told = self.ports
+
+    def start(self, on_ports: PortsChanged) -> None:
+        """Begin to serve. `on_ports` is called after the ports listened on have changed, with the
+        firewall in mind."""
+        self._on_ports = on_ports
+        self._poller.start()
+        self._doors.start()
+
+    def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
+        self._snapshot = new
+        self._routing.follow(new, change)
+        if any(isinstance(each, Route) for each in change.touched()):
+            self._want_doors()
+
+    def configure(self, settings: IngressSettings) -> None:
+        """Go by other settings from now on; connections stay."""
+        self._settings = settings
+        self._apply_settings()
+        self._want_doors()
+
+    async def run(self) -> None:
+        """Have the firewall follow the doors, and try ports again that are taken."""
+        self._wake.set()
+        while True:
+            with anyio.move_on_after(RETRY if self._doors.refused else None):
+                await self._wake.wait()
+            self._wake.clear()
+            await self._look_at_doors()
+            if not self._wake.is_set():
+                self._is_settled.set()
+
+    async def settled(self) -> None:
+        """Wait until the firewall lets in what the last changes opened, and owners are known; or
+        for SETTLE_WAIT."""
+        with anyio.move_on_after(SETTLE_WAIT):
+            await self._is_settled.wait()
+
+    async def close(self, seconds: float | None = None) -> None:
+        """Accept nothing more, finish what is in flight within `seconds` (`ingress.stop_timeout`),
+        cut the rest."""
+        self._doors.close()
+        await self.proxy.drain(self._settings.stop_timeout if seconds is None else seconds)
+        self._routing.close()
+        self._poller.close()
+
+    # ---- for the operator -----------------------------------------------------------------------
+
+    @property
+    def settings(self) -> IngressSettings:
+        return self._settings
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that are listened on."""
+        return self._doors.ports
+
+    def doors(self) -> list[DoorState]:
+        ports = self._settings.ports
+        return self._doors.states({"http": ports.http, "https": ports.https})
+
+    def refusal(self, scheme: Scheme) -> OSError | None:
+        """Why a wanted door could not be opened."""
+        return self._doors.refused.get(scheme)
+
+    def problems(self) -> list[str]:
+        """What is not as it should be, in sentences."""
+        return [
+            f"ingress: port {each.port} ({each.scheme}): {each.reason}"
+            for each in self.doors()
+            if each.state == "busy"
+        ]
+
+    def certificate(self, route: Route) -> str | None:
+        """How it is with the certificate of a route, in words; None where no TLS ends here."""
+        if route.tls == "auto":
+            return "issuing: automatic certificates come with ACME"
+        return "unknown" if route.tls == "manual" else None
+
+    async def check_certificate(self, route: Route) -> list[str]:
+        """Warnings about the certificate that a route is to have. Raises Invalid."""
+        return []
+
+    async def reload(self) -> tuple[int, list[str]]:
+        """Read certificates again; how many there are, and what is wrong with them."""
+        return 0, []
+
+    def backends(self, route: str) -> list[BackendState]:
+        return self._routing.states(route)
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _apply_settings(self) -> None:
+        self.proxy.trusted = self._settings.trusted
+        self.proxy.https_port = self._settings.ports.https
+
+    def _accept(self, scheme: Scheme, sock: socket.socket) -> Acceptor:
+        return self.proxy.listen(sock)
+
+    def _want_doors(self) -> None:
+        routing = self._routing
+        needed = self._settings.ports.needed(
+            any_route=routing.has_routes, any_tls=routing.with_tls > 0
+        )
+        if self._doors.want(needed):
+            self._is_settled.clear()
+            self._wake.set()
+
+    async def _look_at_doors(self) -> None:
+        self._doors.retry()
+        if self._doors.refused:
+            await asyncio.to_thread(self._doors.look_for_owners)
+        self._announce()
+        if self.ports != self._told:
+            ports = self.ports
+            try:
+                await self._on_ports()
+            except VoltError as error:
+                log.error("the firewall does not follow the ports of the ingress: %s", error)
+                return
+            self._told = ports
+            log.info("the ingress listens", extra={"fields": {"ports": ports}})
+
+    def _announce(self) -> None:
+        """Say which doors are refused and why, once, and which no longer are."""
+        busy = {each.scheme: each for each in self.doors() if each.state == "busy"}
+        for scheme, door in busy.items():
+            if self._said.get(scheme) != door:
+                log.warning("the ingress cannot have port %d: %s", door.port, door.reason)
+                self._bus.publish(
+                    Degraded(what=f"ingress port {door.port}", reason=door.reason or "")
+                )
+        for scheme, door in self._said.items():
+            if scheme not in busy:
+                self._bus.publish(Repaired(what=f"ingress port {door.port}", effective_ms=0.0))
+        self._said = busy
+
+
+class _Trusting:
+    """Takes every endpoint for healthy."""
+
+    def admit(self, route: Route, target: Target, endpoint: Endpoint) -> None:
+        endpoint.is_usable = True
+
+    def dismiss(self, endpoint: Endpoint) -> None:
+        pass
+
+    def judge(self, endpoint: Endpoint) -> tuple[Status, str | None]:
+        return "healthy", None
+
+
+async def _nobody() -> None:
+    pass
