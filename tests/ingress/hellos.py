@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 def openssl_hello(server_name: str | None, protocols: Sequence[str] = ()) -> bytes:
@@ -14,10 +15,8 @@ def openssl_hello(server_name: str | None, protocols: Sequence[str] = ()) -> byt
     if protocols:
         context.set_alpn_protocols(list(protocols))
     came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-    try:
+    with suppress(ssl.SSLWantReadError):
         context.wrap_bio(came, goes, server_hostname=server_name).do_handshake()
-    except ssl.SSLWantReadError:
-        pass
     return goes.read()
 
 

@@ -77,7 +77,7 @@ class HelloReader:
         data = self._record
         if not data:
             return False
-        if data[0] != _HANDSHAKE or data[1:2] not in (b"", b"\x03"):
+        if data[0] != _HANDSHAKE or (len(data) > 1 and data[1] != 3):
             raise NotHello(UNEXPECTED_MESSAGE, "no TLS handshake")
         if len(data) < 5:
             return False
