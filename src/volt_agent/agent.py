@@ -8,12 +8,10 @@ start changes nothing that is already right.
 from __future__ import annotations
 
 import asyncio
-import datetime
 import gc
 import logging
 import os
 import signal
-import sys
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -23,9 +21,9 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from . import __version__, logs, removal
+from . import __version__, removal
 from .bus import Bus
-from .config import Config, ConfigError, differences, load
+from .config import Config, differences, load
 from .control.api import Api, Probes
 from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
@@ -75,6 +73,7 @@ from .networks.ports import Resolver
 from .networks.reconcile import Reconciler
 from .networks.resolvconf import ResolvConf
 from .options import AgentOptions
+from .process import resident_bytes, run_agent, started
 from .registry import Registry
 from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
@@ -94,9 +93,6 @@ NAMES_WAIT = 5.0
 # How long a command waits until connections that it revoked are cut: it takes 50 ms for 10,000, and
 # what takes longer goes on by itself.
 CUT_WAIT = 1.0
-# How long one thread may keep the others from running Python (default: 5 ms). The loop waits behind
-# a compilation in a thread, and a start's netlink calls behind a busy loop.
-SWITCH = 0.0005
 # Everything is looked at once more, should an event ever be missed.
 PATROL = 30.0
 NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe br_netfilter"
@@ -108,26 +104,7 @@ def run(options: AgentOptions) -> int:
 
     Raises VoltError if the agent cannot start or go on.
     """
-    gc.enable()  # the command line does without
-    sys.setswitchinterval(SWITCH)
-    logs.setup(options.log_level, sys.stderr)
-    try:
-        config = load(Path(options.config), required=options.config_named)
-        return asyncio.run(Agent(options, config).run())
-    except ConfigError as error:
-        print("\n".join(error.mistakes), file=sys.stderr)
-        return error.exit_status
-    except ExceptionGroup as group:
-        # Task groups wrap what ends them; a user wants the one reason.
-        ours, others = group.split(VoltError)
-        if ours is None or others is not None:
-            raise
-        raise _first(ours) from None
-
-
-def _first(group: ExceptionGroup[VoltError]) -> VoltError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
+    return run_agent(options, lambda config: Agent(options, config).run())
 
 
 class Agent:
@@ -512,13 +489,12 @@ class Agent:
         snapshot = self._registry.snapshot
         problems = [*self._is_ready()[1], *self._ingress.problems()]
         uptime = time.monotonic() - self._began
-        started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=uptime)
         degraded = self._state == "ready" and problems
         return messages.AgentStatus(
             version=__version__,
             pid=os.getpid(),
             state="degraded" if degraded else self._state,
-            started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            started=started(uptime),
             uptime=round(uptime, 3),
             networks=len(snapshot.networks),
             workloads=len({*snapshot.workloads, *snapshot.instances}),
@@ -527,7 +503,7 @@ class Agent:
             state_dir=self._options.state_dir,
             socket=self._options.socket,
             loop_lag_p99_ms=round(self._lag.percentile(0.99) * 1e3, 2),
-            memory=_resident_bytes(),
+            memory=resident_bytes(),
             problems=problems,
         )
 
@@ -646,8 +622,3 @@ def keep_for_restart(old: Config, new: Config) -> Config:
         dhcp=replace(new.network.dhcp, enabled=old.network.dhcp.enabled),
     )
     return replace(new, network=network, status=old.status)
-
-
-def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..control.messages.agent import STATUS as AGENT_STATUS
 from ..control.messages.ingress import (
     CREATE,
     DELETE,
@@ -23,7 +24,8 @@ from ..control.messages.ingress import (
     RouteName,
 )
 from ..control.method import Nothing
-from ..errors import Invalid
+from ..errors import AgentNotRunning, Invalid, Refused
+from .agent.options import Config, Level, StateDir, agent_options
 from .arguments import NameOption, one_name, one_of
 from .command import Group, command
 from .complete import route_names
@@ -106,6 +108,16 @@ BodyLimit = Annotated[
 Hsts = Annotated[
     int | None,
     typer.Option(metavar="SECONDS", help="Have browsers insist on https for so long."),
+]
+
+
+HttpPort = Annotated[
+    int | None,
+    typer.Option("--http-port", metavar="PORT", help="Default: ingress.http_port, 80."),
+]
+HttpsPort = Annotated[
+    int | None,
+    typer.Option("--https-port", metavar="PORT", help="Default: ingress.https_port, 443."),
 ]
 
 
@@ -196,6 +208,53 @@ def reload(ctx: typer.Context) -> None:
     session.done(done, "\n".join([text, *done.problems]))
 
 
+@command(
+    "serve",
+    prints=False,
+    examples=("volt ingress serve", "volt ingress serve --http-port 8080 --https-port 8443"),
+)
+def serve(
+    ctx: typer.Context,
+    http_port: HttpPort = None,
+    https_port: HttpsPort = None,
+    config: Config = None,
+    state_dir: StateDir = None,
+    log_level: Level = None,
+) -> None:
+    """Run only the ingress, in the foreground, until SIGTERM or Ctrl-C.
+
+    For trying things out: no networks, names or firewall. Ports below 1024 need root.
+    """
+    session = Session.of(ctx)
+    ports = _check_port("--http-port", http_port), _check_port("--https-port", https_port)
+    if ports[0] is not None and ports[0] == ports[1]:
+        raise Invalid(f"--http-port and --https-port are both {ports[0]}")
+    _check_alone(session)
+    options = agent_options(session, config, state_dir, log_level)
+    from .. import serve
+
+    raise typer.Exit(serve.run(options, serve.Ports(*ports)))
+
+
+def _check_port(option: str, port: int | None) -> int | None:
+    if port is not None and not 1 <= port <= 65535:
+        raise Invalid(f"{option} {port} is not a port", "ports are 1 to 65535")
+    return port
+
+
+def _check_alone(session: Session) -> None:
+    """Raises Refused if an agent answers: it has an ingress already."""
+    try:
+        running = session.call(AGENT_STATUS, Nothing())
+    except AgentNotRunning:
+        return
+    raise Refused(
+        f"an agent is running (process {running.pid}), and the ingress is part of it",
+        f"its ports are ingress.http_port and ingress.https_port in {running.config}; then: "
+        "volt agent reload",
+    )
+
+
 def _state(route: Route) -> str:
     healthy = sum(each.status == "healthy" for each in route.backends)
     if healthy == len(route.backends):
@@ -237,5 +296,5 @@ def _absolute(path: str | None) -> str | None:
 COMMAND = Group(
     "ingress",
     "From host names and paths to workloads: the HTTP and TLS proxy.",
-    commands=(create, delete, list_routes, status, reload),
+    commands=(create, delete, list_routes, status, reload, serve),
 )

@@ -16,18 +16,22 @@ from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
 from .doors import Acceptor, Doors, DoorState
+from .health import Standing
 from .limits import Limits
 from .poller import Poller
+from .probes import Prober
 from .proxy import Proxy
-from .routing import BackendState, Routing, Status
+from .routing import BackendState, Routing
 from .settings import IngressSettings
-from .targets import Endpoint, Target
+from .targets import Endpoint
 
 log = logging.getLogger(__name__)
 
 # Seconds between two tries of a port that somebody else has.
 RETRY = 2.0
+# How long a command waits until the firewall lets in what it opened, and for first health checks.
 SETTLE_WAIT = 2.0
+CHECK_WAIT = 0.5
 
 PortsChanged = Callable[[], Awaitable[None]]
 
@@ -45,11 +49,15 @@ class Ingress:
         self._settings, self._bus = settings, bus
         self._poller = Poller()
         self.proxy = Proxy(self._poller, Limits())
-        self._routing = Routing(self.proxy, _Trusting(), observes=observes)
+        self._health = Prober(self._poller, settings.health)
+        self._health.on_change = self._health_changed
+        self.proxy.on_result = self._health.note
+        self._routing = Routing(self.proxy, self._health, observes=observes)
         self._doors = Doors(manager, self._accept)
         self._snapshot = Snapshot()
         self._on_ports: PortsChanged = _nobody
         self._told: tuple[int, ...] = ()  # the ports that `on_ports` knows of
+        self._is_judged = asyncio.Event()  # an endpoint has changed its state
         self._said: dict[Scheme, DoorState] = {}  # the refusals that were announced
         self._wake, self._is_settled = asyncio.Event(), asyncio.Event()
         self._is_settled.set()
@@ -63,6 +71,7 @@ class Ingress:
     def open(self, snapshot: Snapshot) -> None:
         """Listen for what `snapshot` has; connections wait until `start`."""
         self._snapshot = snapshot
+        self._poller.start()
         self._routing.start(snapshot)
         self._want_doors()
         self._told = self.ports
@@ -71,7 +80,6 @@ class Ingress:
         """Begin to serve. `on_ports` is called after the ports listened on have changed, with the
         firewall in mind."""
         self._on_ports = on_ports
-        self._poller.start()
         self._doors.start()
 
     def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
@@ -103,11 +111,19 @@ class Ingress:
         with anyio.move_on_after(SETTLE_WAIT):
             await self._is_settled.wait()
 
+    async def checked(self, route: str) -> None:
+        """Wait until the first health checks of a route's backends are over, or for CHECK_WAIT."""
+        with anyio.move_on_after(CHECK_WAIT):
+            while any(each.status == "checking" for each in self.backends(route)):
+                self._is_judged.clear()
+                await self._is_judged.wait()
+
     async def close(self, seconds: float | None = None) -> None:
         """Accept nothing more, finish what is in flight within `seconds` (`ingress.stop_timeout`),
         cut the rest."""
         self._doors.close()
         await self.proxy.drain(self._settings.stop_timeout if seconds is None else seconds)
+        self._health.close()
         self._routing.close()
         self._poller.close()
 
@@ -160,6 +176,10 @@ class Ingress:
     def _apply_settings(self) -> None:
         self.proxy.trusted = self._settings.trusted
         self.proxy.https_port = self._settings.ports.https
+        self._health.configure(self._settings.health)
+
+    def _health_changed(self, endpoint: Endpoint, standing: Standing) -> None:
+        self._is_judged.set()
 
     def _accept(self, scheme: Scheme, sock: socket.socket) -> Acceptor:
         return self.proxy.listen(sock)
@@ -201,19 +221,6 @@ class Ingress:
             if scheme not in busy:
                 self._bus.publish(Repaired(what=f"ingress port {door.port}", effective_ms=0.0))
         self._said = busy
-
-
-class _Trusting:
-    """Takes every endpoint for healthy."""
-
-    def admit(self, route: Route, target: Target, endpoint: Endpoint) -> None:
-        endpoint.is_usable = True
-
-    def dismiss(self, endpoint: Endpoint) -> None:
-        pass
-
-    def judge(self, endpoint: Endpoint) -> tuple[Status, str | None]:
-        return "healthy", None
 
 
 async def _nobody() -> None:

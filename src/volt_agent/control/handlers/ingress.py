@@ -40,6 +40,7 @@ class IngressHandlers:
         changed = not commit.change.is_empty
         if changed:
             await self._ingress.settled()
+            await self._ingress.checked(route.name)
             self._bus.publish(RouteCreated(route=route.name))
         view = self._view(commit.new.routes[route.name])
         return messages.CreatedRoute(
