@@ -309,15 +309,17 @@ def test_connections_are_limited_per_client() -> None:
 
 def test_a_client_that_goes_takes_its_request_along() -> None:
     """The backend's connection is closed, and counted no more."""
-    gone = threading.Event()
+    asked, gone = threading.Event(), threading.Event()
 
     def origin(peer: Peer, _number: int) -> None:
         peer.head()
+        asked.set()
         assert peer.rest() == b""
         gone.set()
 
     with bench(origin) as made:
         client = made.client()
         client.send(GET)
+        assert asked.wait(10)
         client.close()
         assert gone.wait(10)

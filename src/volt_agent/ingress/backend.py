@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ _AT_HEAD = -3  # `_left` while the head of the answer is still to come
 # most servers repeat theirs for a second.
 _seen: dict[bytes, tuple[bytes, int, int]] = {}
 _SEEN_MAX, _SEEN_SIZE = 512, 1024
+# 1xx answers in one piece of input; a flood of them would hold up everybody else.
+_INTERIM_MAX = 16
+# Troubles of this host, not of the backend.
+_OURS = frozenset((errno.EADDRNOTAVAIL, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EPERM))
 
 
 class Backend(Connection):
@@ -53,14 +58,14 @@ class Backend(Connection):
     @classmethod
     def connect(cls, poller: Poller, endpoint: Endpoint, within: float) -> Backend | None:
         """A connection that is being made, given up `within` seconds; None if that is refused at
-        once, or descriptors have run out."""
-        try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError:
-            return None
+        once. Raises OSError if this host is out of descriptors, ports or memory."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sock.connect_ex(endpoint.address) not in (0, errno.EINPROGRESS):
+        error = sock.connect_ex(endpoint.address)
+        if error not in (0, errno.EINPROGRESS):
             sock.close()
+            if error in _OURS:
+                raise OSError(error, "cannot connect to anybody")
             return None
         backend = cls(poller, sock, endpoint)
         backend._is_connecting = True
@@ -74,11 +79,19 @@ class Backend(Connection):
 
     def serve(self, client: Client, request: bytes) -> None:
         """Take `request` of `client`."""
+        if not self._is_connecting:
+            self.serve_at_once(client, request)
+            return
         self.peer = client
         self.endpoint.outstanding += 1
-        if self._is_connecting or self._output:
-            self.write(request)
-            return
+        self._output = request
+        if client.body_left:
+            client.pause()
+
+    def serve_at_once(self, client: Client, request: bytes) -> None:
+        """The same out of the pool, where there is nothing else to send."""
+        self.peer = client
+        self.endpoint.outstanding += 1
         self.deadline = NEVER
         try:
             sent = self._send(request)
@@ -124,13 +137,21 @@ class Backend(Connection):
         """The handler until the connection is made or refused."""
         if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._give_up()
-        elif mask & OUT:
+        elif mask & OUT and self._is_connected():
             self._is_connecting = False
             self.deadline = NEVER
             self.poller.hand_over(self.fd, self.event)
             if not self._output:
                 self._adjust()
             self.event(mask)
+
+    def _is_connected(self) -> bool:
+        # The event may have been meant for the former owner of the descriptor.
+        try:
+            self.sock.getpeername()
+        except OSError:
+            return False
+        return True
 
     def event(self, mask: int) -> None:
         """The usual case in one piece: a whole answer with a head that was seen before."""
@@ -150,7 +171,8 @@ class Backend(Connection):
         except WOULD_WAIT:
             return
         except OSError:
-            data = b""
+            self._ended(client, is_clean=False)
+            return
         end = data.find(b"\r\n\r\n") + 4
         seen = _seen.get(data[:end])
         if seen is not None and len(data) - end == seen[1]:
@@ -159,7 +181,7 @@ class Backend(Connection):
         elif data:
             self._read_head(data, client)
         else:
-            self._ended(client)
+            self._ended(client, is_clean=True)
 
     def expire(self) -> None:
         if self._is_connecting:
@@ -183,17 +205,19 @@ class Backend(Connection):
         except WOULD_WAIT:
             return
         except OSError:
-            data = b""
+            self._ended(client, is_clean=False)
+            return
         if not data:
-            self._ended(client)
+            self._ended(client, is_clean=True)
         elif self._left == _AT_HEAD:
             self._read_head(data, client)
         else:
             self._read_body(data, client)
 
-    def _ended(self, client: Client) -> None:
+    def _ended(self, client: Client, *, is_clean: bool) -> None:
+        """No more comes; `is_clean` unless the connection was reset."""
         self._keeps = False
-        if self._left == UNTIL_CLOSE:
+        if self._left == UNTIL_CLOSE and is_clean:
             self._complete()
             return
         self.release()
@@ -205,9 +229,8 @@ class Backend(Connection):
 
     def _lost(self) -> None:
         if self.peer is None:
-            idle = self.endpoint.idle
-            if self in idle:
-                idle.remove(self)
+            with contextlib.suppress(ValueError):
+                self.endpoint.idle.remove(self)
         else:
             client = self.release()
             if client is not None:
@@ -218,7 +241,7 @@ class Backend(Connection):
     def _read_head(self, data: bytes, client: Client) -> None:
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
-        while True:
+        for _ in range(_INTERIM_MAX):
             try:
                 head = read_response(data, to_head=client.is_head)
             except Refused as error:
@@ -238,6 +261,9 @@ class Backend(Connection):
             data = rest
             if self.peer is not client:
                 return
+        else:
+            self._fail(client, "the backend sent too many interim answers")
+            return
         self._keeps = self._keeps and head.keep_alive
         self._left = head.framing
         if head.framing == CHUNKED:
@@ -305,8 +331,10 @@ class Backend(Connection):
         self.peer = client.peer = None
         endpoint.outstanding -= 1
         limits, idle = client.proxy.limits, endpoint.idle
-        # Output that still waits belongs to a request that was answered before it was all there.
-        if self._keeps and not self._output and len(idle) < limits.pool:
+        # A request that was answered before all of it was sent is still going on at the other side:
+        # whatever came next here would be taken for the rest of its body.
+        is_over = not client.body_left and not self._output
+        if self._keeps and is_over and len(idle) < limits.pool:
             self.is_reused = True
             self._left = _AT_HEAD
             self.deadline = self.poller.now + limits.pool_idle

@@ -2,6 +2,9 @@
 
 At most one piece of output waits at each end: while it does, the other end is not read. So memory
 per connection is bounded whatever the speeds of the two sides are.
+
+A write that fails closes the connection within the call, and tells its peer. So whoever writes
+looks at `is_closed`, or at whose peer it still is, before going on.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from .poller import BROKEN, IN, NEVER, OUT, Poller
 
 # What a socket raises when it would have to wait.
 WOULD_WAIT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-PIECE = 65536  # bytes read at once
+# Bytes read at once. A TLS record is smaller, so nothing that is decrypted waits without an event.
+PIECE = 65536
 
 
 class Connection:
@@ -84,8 +88,6 @@ class Connection:
         if not self._reads and not self.is_closed:
             self._reads = True
             self._adjust()
-            if self.is_tls:
-                self._readable()  # what is decrypted already makes no event
 
     def _adjust(self) -> None:
         mask = (IN if self._reads else 0) | (OUT if self._output else 0)
@@ -136,6 +138,11 @@ class Connection:
                 self._output_done()
             elif self.peer is not None:
                 self.peer.resume()
+            else:
+                self._drained()
+
+    def _drained(self) -> None:
+        """All output is out, and there is no peer."""
 
     def _cannot_write(self) -> None:
         """The other side takes nothing any more."""

@@ -134,9 +134,10 @@ def read_request(data: bytes) -> RequestHead | None:
     method, target, minor = match.groups()
     found = _RequestFields(data, match.end(3), match.end(), minor == b"0")
     host, authority = found.host, None
+    if method == b"CONNECT":
+        # Whatever its target is: a backend may take what follows its 200 for a tunnel.
+        raise Refused(405, "CONNECT is not offered")
     if not target.startswith(b"/"):
-        if method == b"CONNECT":
-            raise Refused(405, "CONNECT is not offered")
         target, authority = _other_form(method, target)
         if authority is not None:
             host = authority
@@ -189,6 +190,12 @@ def _plain_host(field: bytes | None) -> bytes:
     return match[1].lower().rstrip(b".")
 
 
+def _is_http2(upgrade: bytes | None) -> bool:
+    """Whether it asks for requests inside a tunnel, where nobody would look at them. RFC 9113,
+    section 3.1, has withdrawn h2c; it may be ignored like every Upgrade."""
+    return upgrade is not None and b"h2c" in upgrade.lower()
+
+
 class _Fields:
     """What the fields of a head say about the message, and what of them is passed on."""
 
@@ -217,7 +224,7 @@ class _Fields:
     def _finish(self) -> None:
         if self.is_chunked and (self.length is not None or self.is_http10):
             raise Refused(400, "a Transfer-Encoding here makes the length ambiguous")
-        if b"upgrade" not in self._options or self.is_http10:
+        if b"upgrade" not in self._options or self.is_http10 or _is_http2(self.upgrade):
             self.upgrade = None
         named = {each for each in self._options if each and each not in _OPTIONS}
         if named & _LASTING:
@@ -226,12 +233,12 @@ class _Fields:
             self._cut_lines(named)
 
     def _cut_lines(self, names: set[bytes]) -> None:
-        position = self._start + 2
+        position, known = self._start + 2, set(self._cuts)
         while position < self._end - 2:
             after = self._data.index(b"\r\n", position) + 2
             name = self._data[position : self._data.index(b":", position)]
             cut = (position, after)
-            if name.lower() in names and cut not in self._cuts:
+            if name.lower() in names and cut not in known:
                 self._cuts.append(cut)
             position = after
         self._cuts.sort()

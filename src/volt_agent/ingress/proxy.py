@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import itertools
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # Connections taken at one wake-up of a listener.
 _ACCEPTS = 16
+_SHED = 64  # idle connections closed when descriptors have run out
 _PAUSE = 0.5  # seconds without accepting once descriptors have run out
 
 
@@ -78,25 +80,46 @@ class Proxy:
         if self.clients.pop(client, 0) == 0:
             return
         self._is_empty.set()
-        left = self._per_address[client.address] - 1
+        self._uncount(client.address)
+
+    def _uncount(self, address: str) -> None:
+        left = self._per_address[address] - 1
         if left:
-            self._per_address[client.address] = left
+            self._per_address[address] = left
         else:
-            del self._per_address[client.address]
+            del self._per_address[address]
+
+    def relieve(self) -> None:
+        """Descriptors, ports or memory have run out: let go of what is idle."""
+        self.shed(_SHED)
 
     def tunnel(
         self, client: Connection, backend: Backend, target: Target | None, ahead: bytes
     ) -> None:
         """Join both for good; `ahead` is what the client has sent already."""
         idle = self.limits.tunnel_idle
-        ends = [TunnelEnd(each, idle, self._tunnel_gone) for each in (client, backend)]
-        for end in ends:
-            self.tunnels[end] = target
+        address = client.address if isinstance(client, Client) else None
+        endpoint = backend.endpoint
+        endpoint.outstanding += 1
+
+        def client_end_gone(end: TunnelEnd) -> None:
+            if address is not None:
+                self._uncount(address)
+            self._tunnel_gone(end)
+
+        def backend_end_gone(end: TunnelEnd) -> None:
+            endpoint.outstanding -= 1
+            self._tunnel_gone(end)
+
+        near = TunnelEnd(client, idle, client_end_gone)
+        far = TunnelEnd(backend, idle, backend_end_gone)
+        self.tunnels[near] = self.tunnels[far] = target
+        # It counts as a connection of its client as before.
         if isinstance(client, Client):
-            self.client_gone(client)
+            self.clients.pop(client, None)
         if ahead:
-            ends[1].write(ahead)
-        ends[0].join(ends[1])
+            far.write(ahead)
+        near.join(far)
 
     def _tunnel_gone(self, end: TunnelEnd) -> None:
         self.tunnels.pop(end, None)
@@ -112,9 +135,10 @@ class Proxy:
         """Whether one more connection from `address` is taken; makes room if there are too many."""
         if self._per_address.get(address, 0) >= self.limits.per_client:
             return False
-        if len(self.clients) >= self.limits.connections:
+        most = self.limits.connections - len(self.tunnels) // 2
+        if len(self.clients) >= most:
             self.shed(1)
-        return len(self.clients) < self.limits.connections
+        return len(self.clients) < most
 
     def welcome(self, client: Client) -> None:
         self.clients[client] = None
@@ -122,7 +146,8 @@ class Proxy:
 
     def shed(self, count: int) -> None:
         """Close up to `count` connections that wait for a request, the oldest first."""
-        for client in [each for each in self.clients if not each.is_busy][:count]:
+        idle = (each for each in self.clients if not each.is_busy)
+        for client in list(itertools.islice(idle, count)):
             client.close()
 
     # ---- the end --------------------------------------------------------------------------------
@@ -146,6 +171,8 @@ class Proxy:
         """Finish what is in flight, for at most `seconds`, then cut the rest. The listeners have to
         be closed before."""
         self.is_draining = True
+        for client in self.clients:
+            client.is_simple = False  # its answer has to say that the connection ends
         self.shed(len(self.clients))
         self._is_empty = asyncio.Event()
         with contextlib.suppress(TimeoutError):
@@ -160,12 +187,10 @@ class Proxy:
 class Listener:
     """Accepts connections from one listening socket until closed."""
 
-    deadline = NEVER
-
     def __init__(self, proxy: Proxy, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._proxy, self._sock = proxy, sock
-        self._is_paused = False
+        self.deadline = NEVER
         proxy.poller.add(sock.fileno(), IN, self._accept)
         proxy.poller.watch(self)
 
@@ -175,7 +200,6 @@ class Listener:
         self._proxy.poller.unwatch(self)
 
     def expire(self) -> None:
-        self._is_paused = False
         self._proxy.poller.change(self._sock.fileno(), IN)
 
     def _accept(self, _mask: int) -> None:
@@ -200,7 +224,6 @@ class Listener:
         """Descriptors or memory have run out: let go of what is idle, and wait."""
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             log.error("connections cannot be accepted: %s", error)
-        self._proxy.shed(64)
-        self._is_paused = True
+        self._proxy.relieve()
         self._proxy.poller.change(self._sock.fileno(), 0)
         self.deadline = self._proxy.poller.now + _PAUSE

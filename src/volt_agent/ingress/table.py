@@ -19,6 +19,9 @@ from .targets import Target
 T = TypeVar("T")
 Place = tuple[str, str]  # hostname and path, as in `Route`
 
+# Bytes; no route has a longer path. Every prefix of 32 KB of slashes would take 0.1 s.
+_PATH_MAX = 1024
+
 
 class Redirect(Struct, frozen=True):
     """The answer to a plain request for a host that is served over TLS: 308 to https."""
@@ -94,6 +97,8 @@ def _longest(paths: Mapping[bytes, T], target: bytes) -> T | None:
     path = target if query < 0 else target[:query]
     if path != b"/":
         path = path.rstrip(b"/") or b"/"
+    if len(path) > _PATH_MAX:
+        path = path[: path.rfind(b"/", 0, _PATH_MAX + 1)] or b"/"
     while True:
         found = paths.get(path)
         if found is not None:

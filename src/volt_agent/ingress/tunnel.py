@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from .connection import PIECE, WOULD_WAIT, Connection
 
+_LAST = 30.0  # seconds to take what still waits once the other end is gone
+
 
 class TunnelEnd(Connection):
     """One end. An end of input is passed on as such; both ends go when both directions are over."""
@@ -97,4 +99,5 @@ class TunnelEnd(Connection):
         self._on_close(self)
         if peer is not None:
             peer.peer = None
+            peer.deadline = min(peer.deadline, self.poller.now + _LAST)
             peer.finish()
