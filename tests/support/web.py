@@ -85,19 +85,24 @@ class Load:
     async def _ask(self, number: int) -> None:
         host = self._hosts[number % len(self._hosts)]
         request = f"GET /{number} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-        streams = None
+        streams, is_kept = None, False
         while not self._over.is_set():
             try:
                 async with asyncio.timeout(PATIENCE):
                     streams = streams or await asyncio.open_connection(self._host, int(self._port))
                     status, closes = await _exchange(*streams, request)
                 self.report[status] += 1
+                is_kept = True
             except (OSError, EOFError, TimeoutError) as error:
-                self.report[f"failed: {type(error).__name__}"] += 1
+                # A connection may be closed at the moment when it is used again: then every client
+                # asks anew (RFC 9112, section 9.3.1).
+                ended = isinstance(error, EOFError | ConnectionResetError | BrokenPipeError)
+                kind = "asked again" if is_kept and ended else f"failed: {type(error).__name__}"
+                self.report[kind] += 1
                 closes = True
             if closes and streams is not None:
                 streams[1].close()
-                streams = None
+                streams, is_kept = None, False
             await asyncio.sleep(PAUSE)
         if streams is not None:
             streams[1].close()

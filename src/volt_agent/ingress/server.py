@@ -111,12 +111,15 @@ class Ingress:
         with anyio.move_on_after(SETTLE_WAIT):
             await self._is_settled.wait()
 
-    async def checked(self, route: str) -> None:
-        """Wait until the first health checks of a route's backends are over, or for CHECK_WAIT."""
+    async def checked(self, *routes: str) -> None:
+        """Wait until the first health checks of the backends of these routes (none named: of all)
+        are over, or for CHECK_WAIT."""
+        names = routes or tuple(self._snapshot.routes)
         with anyio.move_on_after(CHECK_WAIT):
-            while any(each.status == "checking" for each in self.backends(route)):
-                self._is_judged.clear()
-                await self._is_judged.wait()
+            for name in names:
+                while any(each.status == "checking" for each in self.backends(name)):
+                    self._is_judged.clear()
+                    await self._is_judged.wait()
 
     async def close(self, seconds: float | None = None) -> None:
         """Accept nothing more, finish what is in flight within `seconds` (`ingress.stop_timeout`),
