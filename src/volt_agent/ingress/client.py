@@ -56,9 +56,10 @@ class Client(Connection):
 
     Of the last request: `target` is what it was for, `method`, `path` and `host` what it asked,
     `started` when it was complete (monotonic), `received` and `sent` the bytes of its body and of
-    the answer, `status` what was answered (499: the client went before). `body_left` is what is
-    still to come of its body in bytes, CHUNKED while that is not known. `is_simple`: the answer
-    may be passed on as it is.
+    the answer, `status` what was answered (499: the client went before), `endpoint` who was asked
+    last, `answered_at` when the answer's head came, if before the rest of it (else 0), `fields` the
+    header fields, until it is finished. `body_left` is what is still to come of its body in bytes,
+    CHUNKED while that is not known. `is_simple`: the answer may be passed on as it is.
     """
 
     __slots__ = (
@@ -77,7 +78,10 @@ class Client(Connection):
         "_tried",
         "_upgrade",
         "address",
+        "answered_at",
         "body_left",
+        "endpoint",
+        "fields",
         "host",
         "is_busy",
         "is_head",
@@ -95,6 +99,8 @@ class Client(Connection):
     )
 
     peer: Backend | None
+    target: Target | None
+    endpoint: Endpoint | None
 
     def __init__(self, proxy: Proxy, sock: socket.socket, address: str, *, is_tls: bool) -> None:
         super().__init__(proxy.poller, sock)
@@ -160,6 +166,7 @@ class Client(Connection):
             self._route(seen[1], request)
             return
         self.target, self._held, self._tried = target, request, ()
+        self.endpoint, self.fields = endpoint, seen[2]
         self.is_busy = True
         self.deadline = self.started + target.timeout
         self.peer = backend = endpoint.idle.pop()
@@ -169,7 +176,8 @@ class Client(Connection):
         """A request that is simple and has no body, as far as is known yet."""
         self.method, self.path, self.host = method, path, host
         self.started = self.poller.now
-        self.target = None
+        self.target = self.endpoint = None
+        self.fields, self.answered_at = b"", 0.0
         self.body_left = self.received = self.sent = self.status = 0
         self._keeps = not self.proxy.is_draining
         self.is_head = method == b"HEAD"
@@ -230,6 +238,7 @@ class Client(Connection):
 
     def _take_head(self, head: RequestHead) -> None:
         self._begin(head.method, head.target, head.host)
+        self.fields = head.passed
         self._keeps = self._keeps and head.keep_alive
         self.is_http10 = head.is_http10
         self.is_simple = self._keeps and not self.is_head and not head.is_http10
@@ -352,6 +361,7 @@ class Client(Connection):
                 self.proxy.relieve()
                 self.refuse(503, "too many connections are open", _RETRY_AFTER)
                 return
+            self.endpoint = endpoint
             if backend is not None:
                 break
             self.proxy.on_result(endpoint, False)
@@ -429,6 +439,7 @@ class Client(Connection):
         self._is_answering = True
         self._held = None
         self.status = head.status
+        self.answered_at = self.poller.now
         passed = head.passed
         if head.framing == UNTIL_CLOSE or (head.framing == CHUNKED and self.is_http10):
             self._ends_by_close, self._keeps = True, False
@@ -463,6 +474,7 @@ class Client(Connection):
         proxy = self.proxy
         if proxy.observer is not None:
             proxy.observer.finished(self, self.target)
+        self.fields = b""
         if self.body_left or not self._keeps:
             self._leave()  # the rest of a body is not worth reading
         elif self._output or self._buffer or not self._reads:
@@ -549,6 +561,7 @@ class Client(Connection):
             return
         self.is_busy = False
         self.proxy.finished(self, self.target)
+        self.fields = b""
         if self._keeps:
             self._next()
         else:
