@@ -244,8 +244,7 @@ class Agent:
         start_task(planes, "unconfirmed changes", self._keeper.run)
         await self._answer_names()
         await self._reconciler.settled_all(Rank.PORT)
-        await self._ingress.checked()  # requests that wait already shall find a backend
-        self._ingress.start(self._put_host_policy)
+        await self._ingress.start(self._put_host_policy)
         start_task(planes, "ingress", self._ingress.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:

@@ -36,7 +36,8 @@ def make_route(host: Host) -> None:
 def await_healthy(host: Host, count: int) -> None:
     def healthy() -> bool:
         (route,) = (each for each in host.call("ingress.list") if each["name"] == "web")
-        return sum(each["status"] == "healthy" for each in route["backends"]) == count
+        states = [each["status"] for each in route["backends"]]
+        return states.count("healthy") == count
 
     wait_until(healthy, f"{count} backends are healthy", 10)
 

@@ -1,7 +1,8 @@
 """Web servers in the workloads of a private host, and clients of its ingress.
 
-`python -m tests.support.web serve web:8080 api:3000` answers HTTP in these namespaces: a request
-with who answered and what was asked; after `Upgrade` it echoes. `... load ADDRESS:PORT CLIENTS
+`python -m tests.support.web serve web:8080 api:443:FILE` answers HTTP in these namespaces, over TLS
+where a certificate with its key is given: a request with who answered and what was asked; after
+`Upgrade` it echoes. `... load ADDRESS:PORT CLIENTS
 TUNNELS HOST...` sends requests over kept connections and bytes through tunnels until its stdin
 ends, and then prints what became of them as JSON.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -31,11 +33,15 @@ PATIENCE = 10.0  # seconds that any answer may take
 async def serve(places: list[str]) -> None:
     """Serve until stdin ends; prints "ready" once everything listens."""
     for place in places:
-        where, _, port = place.partition(":")
+        where, port, *certificate = place.split(":")
+        context = None
+        if certificate:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate[0])
         listener = socket_in(where, socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("", int(port)))
-        await asyncio.start_server(_answering(where), sock=listener, backlog=512)
+        await asyncio.start_server(_answering(where), sock=listener, backlog=512, ssl=context)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
 
@@ -116,10 +122,13 @@ class Load:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while not self._over.is_set():
+            while True:
+                is_last = self._over.is_set()
                 writer.write(b"hello")
                 async with asyncio.timeout(PATIENCE):
                     await reader.readexactly(5)
+                if is_last:
+                    break
                 await asyncio.sleep(0.05)
             self.report["tunnels"] += 1
         except (OSError, EOFError, TimeoutError) as error:
@@ -168,6 +177,13 @@ def get(
     """The answer to one request for `host`, head and body, asked from `where`."""
     asked = ("-si", "--max-time", "10", "-H", f"Host: {host}", f"http://192.0.2.1:{port}{path}")
     return machine.run("curl", *asked, where=where, check=False).stdout
+
+
+def get_tls(machine: Machine, host: str, path: str = "/") -> tuple[int, str]:
+    """The same over TLS: curl's exit status and the answer. Certificates are not verified."""
+    asked = ("-sik", "--max-time", "10", "--connect-to", "::192.0.2.1:443", f"https://{host}{path}")
+    done = machine.run("curl", *asked, where="outside", check=False)
+    return done.returncode, done.stdout
 
 
 async def _main(what: str, *arguments: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import anyio
 
@@ -24,6 +25,7 @@ from .proxy import Proxy
 from .routing import BackendState, Routing
 from .settings import IngressSettings
 from .targets import Endpoint
+from .tls import Certificates, manual_files
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,9 @@ class Ingress:
         self._health = Prober(self._poller, settings.health)
         self._health.on_change = self._health_changed
         self.proxy.on_result = self._health.note
+        self._certificates = Certificates()
+        self._has_new_certificates = False
+        self.proxy.context_for = self._certificates.context_for
         self._routing = Routing(self.proxy, self._health, observes=observes)
         self._doors = Doors(manager, self._accept)
         self._snapshot = Snapshot()
@@ -76,17 +81,23 @@ class Ingress:
         self._want_doors()
         self._told = self.ports
 
-    def start(self, on_ports: PortsChanged) -> None:
-        """Begin to serve. `on_ports` is called after the ports listened on have changed, with the
-        firewall in mind."""
+    async def start(self, on_ports: PortsChanged) -> None:
+        """Begin to serve: requests that wait already shall find certificates and healthy backends.
+        `on_ports` is called after the ports listened on have changed, with the firewall in mind."""
         self._on_ports = on_ports
+        await self._use_certificates()
+        await self.checked()
         self._doors.start()
 
     def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
         self._snapshot = new
         self._routing.follow(new, change)
-        if any(isinstance(each, Route) for each in change.touched()):
+        routes = [each for each in change.touched() if isinstance(each, Route)]
+        if routes:
             self._want_doors()
+        if any(each.tls == "manual" for each in routes):
+            self._has_new_certificates = True
+            self._look_soon()
 
     def configure(self, settings: IngressSettings) -> None:
         """Go by other settings from now on; connections stay."""
@@ -95,19 +106,27 @@ class Ingress:
         self._want_doors()
 
     async def run(self) -> None:
-        """Have the firewall follow the doors, and try ports again that are taken."""
+        """Have the firewall follow the doors, try ports again that are taken, read certificates
+        that are new."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._certificates.watch, name="certificates")
+            await self._look_after_doors()
+
+    async def _look_after_doors(self) -> None:
         self._wake.set()
         while True:
             with anyio.move_on_after(RETRY if self._doors.refused else None):
                 await self._wake.wait()
             self._wake.clear()
+            if self._has_new_certificates:
+                await self._use_certificates()
             await self._look_at_doors()
             if not self._wake.is_set():
                 self._is_settled.set()
 
     async def settled(self) -> None:
-        """Wait until the firewall lets in what the last changes opened, and owners are known; or
-        for SETTLE_WAIT."""
+        """Wait until the firewall lets in what the last changes opened, certificates are read and
+        owners of ports known; or for SETTLE_WAIT."""
         with anyio.move_on_after(SETTLE_WAIT):
             await self._is_settled.wait()
 
@@ -161,15 +180,13 @@ class Ingress:
         """How it is with the certificate of a route, in words; None where no TLS ends here."""
         if route.tls == "auto":
             return "issuing: automatic certificates come with ACME"
-        return "unknown" if route.tls == "manual" else None
-
-    async def check_certificate(self, route: Route) -> list[str]:
-        """Warnings about the certificate that a route is to have. Raises Invalid."""
-        return []
+        if route.tls == "manual":
+            return self._certificates.state_of(route.hostname, datetime.now(UTC))
+        return None
 
     async def reload(self) -> tuple[int, list[str]]:
         """Read certificates again; how many there are, and what is wrong with them."""
-        return 0, []
+        return len(manual_files(self._snapshot.routes.values())), await self._certificates.reload()
 
     def backends(self, route: str) -> list[BackendState]:
         return self._routing.states(route)
@@ -185,7 +202,7 @@ class Ingress:
         self._is_judged.set()
 
     def _accept(self, scheme: Scheme, sock: socket.socket) -> Acceptor:
-        return self.proxy.listen(sock)
+        return self.proxy.listen(sock) if scheme == "http" else self.proxy.listen_tls(sock)
 
     def _want_doors(self) -> None:
         routing = self._routing
@@ -193,8 +210,15 @@ class Ingress:
             any_route=routing.has_routes, any_tls=routing.with_tls > 0
         )
         if self._doors.want(needed):
-            self._is_settled.clear()
-            self._wake.set()
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        self._is_settled.clear()
+        self._wake.set()
+
+    async def _use_certificates(self) -> None:
+        self._has_new_certificates = False
+        await self._certificates.use(manual_files(self._snapshot.routes.values()))
 
     async def _look_at_doors(self) -> None:
         self._doors.retry()

@@ -9,6 +9,7 @@ from typing import Any
 from ...bus import Bus
 from ...events import RouteCreated, RouteDeleted
 from ...ingress.server import Ingress
+from ...ingress.tls import check_route
 from ...model.route import Route
 from ...registry import Registry
 from ...rules.route import Asked, create_route, delete_route, parse_route
@@ -34,7 +35,7 @@ class IngressHandlers:
     async def create(self, params: messages.CreateRoute) -> messages.CreatedRoute:
         asked = asked_of(params)
         route = parse_route(asked, 0)  # before files are looked at
-        warnings = await self._ingress.check_certificate(route)
+        warnings = await check_route(route)
         ports = self._ingress.settings.ports
         commit = await self._registry.commit(lambda snapshot: create_route(snapshot, asked, ports))
         changed = not commit.change.is_empty
