@@ -13,9 +13,10 @@ class Limits(Struct, frozen=True):
     `progress_bytes` in `progress`. A tunnel may be silent for `tunnel_idle`. `connect` is for a
     backend to accept, `pool_idle` how long a connection to it is kept. `handshake` is for TLS.
 
-    `connections` in all, `per_client` from one address, `pool` idle ones to one endpoint. What a
-    client sends ahead of its turn is read up to `ahead`. `linger`: how long a client that is still
-    sending is listened to after its refusal, so that it gets to read it.
+    `connections` in all, `per_client` from one address, `pool` idle ones to one endpoint. Of
+    `handshakes` under way the oldest has to go when there is one more. What a client sends ahead of
+    its turn is read up to `ahead`. `linger`: how long a client that is still sending is listened to
+    after its refusal, so that it gets to read it.
     """
 
     head: float = 10.0
@@ -29,5 +30,6 @@ class Limits(Struct, frozen=True):
     linger: float = 2.0
     connections: int = 20_000
     per_client: int = 2_000
+    handshakes: int = 1_000
     pool: int = 256
     ahead: int = 65_536

@@ -16,8 +16,10 @@ from typing import Protocol
 
 from .backend import Backend
 from .client import Client
-from .connection import Connection
+from .counters import Refusal
+from .handshake import NEWS, ContextFor, Handshake
 from .limits import Limits
+from .passthrough import Uplink
 from .poller import IN, NEVER, Poller
 from .table import RouteTable
 from .targets import Endpoint, Target
@@ -39,7 +41,9 @@ class Observer(Protocol):
 
 class Proxy:
     """See the module. `on_result(endpoint, ok)` is told what became of connections to backends;
-    `challenge(host, token)` answers for /.well-known/acme-challenge/ or returns None."""
+    `challenge(host, token)` answers for /.well-known/acme-challenge/ or returns None;
+    `context_for(server_name)` has the certificate for a TLS connection, or None; `on_refused` is
+    told why a connection was not served."""
 
     def __init__(self, poller: Poller, limits: Limits) -> None:
         self.poller, self.limits = poller, limits
@@ -50,7 +54,10 @@ class Proxy:
         self.on_result: Callable[[Endpoint, bool], None] = lambda _endpoint, _ok: None
         self.observer: Observer | None = None
         self.trusted: Sequence[IPv4Network | IPv6Network] = ()
+        self.context_for: ContextFor = lambda _server_name: None
+        self.on_refused: Callable[[Refusal], None] = lambda _reason: None
         self.clients: dict[Client, None] = {}
+        self.handshakes: dict[Handshake, None] = {}
         self.tunnels: dict[TunnelEnd, Target | None] = {}
         self._per_address: dict[str, int] = {}
         self._is_empty = asyncio.Event()
@@ -82,6 +89,16 @@ class Proxy:
         self._is_empty.set()
         self._uncount(client.address)
 
+    def handshake_gone(self, handshake: Handshake) -> None:
+        """It was not finished."""
+        del self.handshakes[handshake]
+        self._uncount(handshake.address)
+
+    def encrypted(self, handshake: Handshake, client: Client) -> None:
+        """A handshake is over: `client` takes its place."""
+        del self.handshakes[handshake]
+        self.clients[client] = None
+
     def _uncount(self, address: str) -> None:
         left = self._per_address[address] - 1
         if left:
@@ -94,17 +111,20 @@ class Proxy:
         self.shed(_SHED)
 
     def tunnel(
-        self, client: Connection, backend: Backend, target: Target | None, ahead: bytes
+        self,
+        client: Client | Handshake,
+        backend: Backend | Uplink,
+        target: Target | None,
+        ahead: bytes,
     ) -> None:
         """Join both for good; `ahead` is what the client has sent already."""
         idle = self.limits.tunnel_idle
-        address = client.address if isinstance(client, Client) else None
+        address = client.address
         endpoint = backend.endpoint
         endpoint.outstanding += 1
 
         def client_end_gone(end: TunnelEnd) -> None:
-            if address is not None:
-                self._uncount(address)
+            self._uncount(address)
             self._tunnel_gone(end)
 
         def backend_end_gone(end: TunnelEnd) -> None:
@@ -117,6 +137,8 @@ class Proxy:
         # It counts as a connection of its client as before.
         if isinstance(client, Client):
             self.clients.pop(client, None)
+        else:
+            del self.handshakes[client]
         if ahead:
             far.write(ahead)
         near.join(far)
@@ -129,20 +151,41 @@ class Proxy:
 
     def listen(self, sock: socket.socket) -> Listener:
         """Serve plain HTTP on a listening socket, which stays the caller's."""
-        return Listener(self, sock)
+        return Listener(self, sock, self._begin_plain)
+
+    def listen_tls(self, sock: socket.socket) -> Listener:
+        """Serve TLS on a listening socket, which stays the caller's: what ends here by
+        `context_for`, and what is passed through by the table."""
+        return Listener(self, sock, self._begin_tls)
+
+    def _begin_plain(self, sock: socket.socket, address: str) -> None:
+        client = Client(self, sock, address, is_tls=False)
+        self.welcome(client)
+        self.poller.add(client.fd, IN, client.event)
+
+    def _begin_tls(self, sock: socket.socket, address: str) -> None:
+        if len(self.handshakes) >= self.limits.handshakes:
+            next(iter(self.handshakes)).close()
+        handshake = Handshake(self, sock, address)
+        self.handshakes[handshake] = None
+        self._count(address)
+        self.poller.add(handshake.fd, NEWS, handshake.event)
 
     def admits(self, address: str) -> bool:
         """Whether one more connection from `address` is taken; makes room if there are too many."""
         if self._per_address.get(address, 0) >= self.limits.per_client:
             return False
-        most = self.limits.connections - len(self.tunnels) // 2
+        most = self.limits.connections - len(self.tunnels) // 2 - len(self.handshakes)
         if len(self.clients) >= most:
             self.shed(1)
         return len(self.clients) < most
 
     def welcome(self, client: Client) -> None:
         self.clients[client] = None
-        self._per_address[client.address] = self._per_address.get(client.address, 0) + 1
+        self._count(client.address)
+
+    def _count(self, address: str) -> None:
+        self._per_address[address] = self._per_address.get(address, 0) + 1
 
     def shed(self, count: int) -> None:
         """Close up to `count` connections that wait for a request, the oldest first."""
@@ -156,6 +199,8 @@ class Proxy:
         """Cut what is still in flight to a target whose route is gone."""
         for client in [each for each in self.clients if each.target is target and each.is_busy]:
             client.close()
+        for handshake in [each for each in self.handshakes if each.target is target]:
+            handshake.close()
         for tunnel in [each for each, its in self.tunnels.items() if its is target]:
             tunnel.close()
         self.forget(target)
@@ -174,6 +219,8 @@ class Proxy:
         for client in self.clients:
             client.is_simple = False  # its answer has to say that the connection ends
         self.shed(len(self.clients))
+        for handshake in [*self.handshakes]:
+            handshake.close()
         self._is_empty = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -187,9 +234,11 @@ class Proxy:
 class Listener:
     """Accepts connections from one listening socket until closed."""
 
-    def __init__(self, proxy: Proxy, sock: socket.socket) -> None:
+    def __init__(
+        self, proxy: Proxy, sock: socket.socket, begin: Callable[[socket.socket, str], None]
+    ) -> None:
         sock.setblocking(False)
-        self._proxy, self._sock = proxy, sock
+        self._proxy, self._sock, self._begin = proxy, sock, begin
         self.deadline = NEVER
         proxy.poller.add(sock.fileno(), IN, self._accept)
         proxy.poller.watch(self)
@@ -216,9 +265,7 @@ class Listener:
                 continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client = Client(self._proxy, sock, address[0], is_tls=False)
-            self._proxy.welcome(client)
-            self._proxy.poller.add(client.fd, IN, client.event)
+            self._begin(sock, address[0])
 
     def _pause(self, error: OSError) -> None:
         """Descriptors or memory have run out: let go of what is idle, and wait."""

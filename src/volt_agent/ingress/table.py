@@ -74,9 +74,17 @@ class Hosts(Generic[T]):
             return paths[b"/"]
         return _longest(paths, target)
 
-    def has_host(self, host: bytes) -> bool:
-        """Whether anything at all is served at `host`."""
-        return host in self._exact or self._wildcard(host) is not None
+    def closeness(self, host: bytes) -> int:
+        """How closely the entry for `host` names it: 0 without any, 1 for the default route's, the
+        more the longer a wildcard is, and most for the exact name."""
+        if host in self._exact:
+            return len(host) + 1
+        rest = host
+        while (dot := rest.find(b".")) >= 0:
+            rest = rest[dot + 1 :]
+            if b"*." + rest in self._exact:
+                return len(rest) + 2
+        return int(ANY_HOST.encode() in self._exact)
 
     def _wildcard(self, host: bytes) -> dict[bytes, T] | None:
         rest = host
@@ -150,8 +158,12 @@ class RouteTable:
         return self.tls.find(host, target)
 
     def find_passthrough(self, host: bytes) -> Target | None:
-        """For a TLS connection by the name in its ClientHello: one that is not to end here."""
-        return self.passthrough.find(host, b"/")
+        """For a TLS connection by the name in its ClientHello: one that is not to end here. If some
+        route ends it and another one does not, the one that names the host more closely decides."""
+        target = self.passthrough.find(host, b"/")
+        if target is None or self.tls.closeness(host) > self.passthrough.closeness(host):
+            return None
+        return target
 
 
 def _entries(

@@ -131,6 +131,17 @@ def manual_files(routes: Iterable[Route]) -> dict[str, Files]:
     return found
 
 
+def load_usable(files: Files) -> Usable:
+    """Read `files` for use. Blocks for some ms; raises Refused."""
+    certificate = load(files)
+    try:
+        return Usable(certificate, server_context(certificate))
+    except ssl.SSLError as error:
+        # For example a signature that is too weak.
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        raise Refused(f"{files.certificate} cannot be used: {reason}") from None
+
+
 async def check_route(route: Route) -> list[str]:
     """Check the certificate of a route that is to be made; returns warnings. Raises Refused."""
     if route.tls != "manual" or not route.certificate or not route.private_key:
@@ -140,9 +151,8 @@ async def check_route(route: Route) -> list[str]:
 
 
 def _check(files: Files, hostname: str) -> list[str]:
-    certificate = load(files)
+    certificate = load_usable(files).certificate
     check_host(certificate, hostname, files.certificate)
-    _usable(certificate, files)
     return warnings(certificate, files, datetime.now(UTC))
 
 
@@ -150,18 +160,9 @@ def _try(files: Files, former: Usable | None) -> Entry:
     """Read `files`, or say why they cannot be used and stay with `former`."""
     marks = _marks(files)  # before reading: what is written meanwhile is seen the next time
     try:
-        return Entry(_usable(load(files), files), None, marks)
+        return Entry(load_usable(files), None, marks)
     except Refused as error:
         return Entry(former, error.message, marks)
-
-
-def _usable(certificate: Certificate, files: Files) -> Usable:
-    try:
-        return Usable(certificate, server_context(certificate))
-    except ssl.SSLError as error:
-        # For example a signature that is too weak.
-        reason = (error.reason or str(error)).lower().replace("_", " ")
-        raise Refused(f"{files.certificate} cannot be used: {reason}") from None
 
 
 def _report(files: Files, known: Entry | None, entry: Entry) -> None:
