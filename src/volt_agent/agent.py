@@ -1,19 +1,17 @@
 """The composition root: makes the parts, starts them in order and stops them in the other.
 
-The order is that of dependence: store, kernel, firewall, networks, runtimes, names, control. The
-kernel's data path needs none of them: it keeps working while the agent is down, and a start changes
-nothing that is already right.
+The order is that of dependence: store, kernel, firewall, networks, runtimes, names, ingress,
+control. The kernel's data path needs none of them: it keeps working while the agent is down, and a
+start changes nothing that is already right.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime
 import gc
 import logging
 import os
 import signal
-import sys
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -23,9 +21,9 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from . import __version__, logs, removal
+from . import __version__, removal
 from .bus import Bus
-from .config import Config, ConfigError, differences, load
+from .config import Config, differences, load
 from .control.api import Api, Probes
 from .control.dns_metrics import register_names
 from .control.event_log import EventLog
@@ -33,6 +31,7 @@ from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
 from .control.handlers.container import ContainerHandlers
 from .control.handlers.firewall import FirewallHandlers
+from .control.handlers.ingress import IngressHandlers
 from .control.handlers.lease import LeaseHandlers
 from .control.handlers.names import NameHandlers
 from .control.handlers.network import NetworkHandlers, surroundings
@@ -62,6 +61,8 @@ from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .host_inbound import host_policy
+from .ingress.server import Ingress
+from .ingress.settings import IngressSettings
 from .kernel.claim import claim_namespace
 from .kernel.enforcement import enforces_within_bridge
 from .kernel.host import sshd_ports
@@ -78,6 +79,7 @@ from .networks.ports import Resolver
 from .networks.reconcile import Reconciler
 from .networks.resolvconf import ResolvConf
 from .options import AgentOptions
+from .process import resident_bytes, run_agent, started
 from .registry import Registry
 from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
@@ -98,9 +100,6 @@ NAMES_WAIT = 5.0
 # How long a command waits until connections that it revoked are cut: it takes 50 ms for 10,000, and
 # what takes longer goes on by itself.
 CUT_WAIT = 1.0
-# How long one thread may keep the others from running Python (default: 5 ms). The loop waits behind
-# a compilation in a thread, and a start's netlink calls behind a busy loop.
-SWITCH = 0.0005
 # Everything is looked at once more, should an event ever be missed.
 PATROL = 30.0
 NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe br_netfilter"
@@ -112,26 +111,7 @@ def run(options: AgentOptions) -> int:
 
     Raises VoltError if the agent cannot start or go on.
     """
-    gc.enable()  # the command line does without
-    sys.setswitchinterval(SWITCH)
-    logs.setup(options.log_level, sys.stderr)
-    try:
-        config = load(Path(options.config), required=options.config_named)
-        return asyncio.run(Agent(options, config).run())
-    except ConfigError as error:
-        print("\n".join(error.mistakes), file=sys.stderr)
-        return error.exit_status
-    except ExceptionGroup as group:
-        # Task groups wrap what ends them; a user wants the one reason.
-        ours, others = group.split(VoltError)
-        if ours is None or others is not None:
-            raise
-        raise _first(ours) from None
-
-
-def _first(group: ExceptionGroup[VoltError]) -> VoltError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
+    return run_agent(options, lambda config: Agent(options, config).run())
 
 
 class Agent:
@@ -162,6 +142,7 @@ class Agent:
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
         self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
+        self._ingress = Ingress(IngressSettings.of(config.ingress), self._manager, self._bus)
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_network
         )
@@ -199,6 +180,7 @@ class Agent:
                     await self._stop.wait()
                     self._state = "stopping"
                     self._manager.notify(stopping=1)
+                    await self._ingress.close()
                     planes.cancel_scope.cancel()
                 await self._reset_if_asked()
                 outer.cancel_scope.cancel()
@@ -248,6 +230,7 @@ class Agent:
         self._bus.subscribe(WorkloadStarted, self._log_start)
         around = await surroundings(self._surroundings(), self._edge)
         await self._default.bring_about(around)
+        self._ingress.open(self._registry.snapshot)
         await self._put_host_policy(settling=False)
         await self._keeper.start()
         await self._start_firewall(planes, stack)
@@ -259,6 +242,7 @@ class Agent:
         self._registry.add_follower(None, self._keeper)
         self._registry.add_follower("dns", _Leaver(self._names))
         self._registry.add_follower(None, _Leaver(self._dhcp))
+        self._registry.add_follower("ingress", self._ingress)
         self._registry.add_follower(None, self._reconciler)
         self._reconciler.ports.resolver = resolver(self._config)
         self._names.start(self._registry.snapshot)
@@ -277,6 +261,8 @@ class Agent:
         await self._open_servers()
         await self._reconciler.settled_all(Rank.PORT)
         start_task(planes, "leases", self._dhcp.run)
+        await self._ingress.start(self._put_host_policy)
+        start_task(planes, "ingress", self._ingress.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
@@ -354,11 +340,14 @@ class Agent:
         section = self._config.network
         return Surroundings(section.default_bridge, section.default_subnet, section.mtu)
 
-    async def _put_host_policy(self, settling: bool) -> None:
+    async def _put_host_policy(self, settling: bool | None = None) -> None:
+        """Have the firewall let in what is open now. `settling` None: as it is."""
         ports = await asyncio.to_thread(sshd_ports)
-        policy = host_policy(self._config.network.firewall, ports, settling)
 
         def decide(snapshot: Snapshot) -> Change:
+            settles = snapshot.host.settling if settling is None else settling
+            section = self._config.network.firewall
+            policy = host_policy(section, ports, settles, self._ingress.ports)
             return Change() if snapshot.host == policy else Change(put=(policy,))
 
         await self._registry.commit(decide)
@@ -408,6 +397,7 @@ class Agent:
         ]
         found += self._reconciler.strangers.reasons
         found += self._names.loops
+        found += self._ingress.problems()
         if self._enforces is False:
             found.append(NOT_ENFORCED)
         return [*found, self._default.concern] if self._default.concern else found
@@ -449,7 +439,13 @@ class Agent:
             **FirewallHandlers(
                 self._registry, self._firewall, self._bus, self._connections_cut
             ).handlers(),
-            **PortHandlers(self._registry, self._bus, self._connections_cut).handlers(),
+            **PortHandlers(
+                self._registry,
+                self._bus,
+                self._connections_cut,
+                lambda: self._ingress.settings.ports,
+            ).handlers(),
+            **IngressHandlers(self._registry, self._ingress, self._bus).handlers(),
             **PolicyHandlers(
                 self._registry,
                 self._edge,
@@ -493,15 +489,15 @@ class Agent:
         return not problems, problems
 
     def _status(self) -> messages.AgentStatus:
-        snapshot, problems = self._registry.snapshot, self._is_ready()[1]
+        snapshot = self._registry.snapshot
+        problems = [*self._is_ready()[1], *self._ingress.problems()]
         uptime = time.monotonic() - self._began
-        started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=uptime)
         degraded = self._state == "ready" and problems
         return messages.AgentStatus(
             version=__version__,
             pid=os.getpid(),
             state="degraded" if degraded else self._state,
-            started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            started=started(uptime),
             uptime=round(uptime, 3),
             networks=len(snapshot.networks),
             workloads=len({*snapshot.workloads, *snapshot.instances}),
@@ -510,7 +506,7 @@ class Agent:
             state_dir=self._options.state_dir,
             socket=self._options.socket,
             loop_lag_p99_ms=round(self._lag.percentile(0.99) * 1e3, 2),
-            memory=_resident_bytes(),
+            memory=resident_bytes(),
             problems=problems,
         )
 
@@ -522,6 +518,7 @@ class Agent:
         gauge("volt_rules", "Firewall rules", lambda: len(snapshot().rules))
         gauge("volt_policies", "Network policies", lambda: len(snapshot().policies))
         gauge("volt_forwards", "Port forwards", lambda: len(snapshot().forwards))
+        gauge("volt_routes", "Routes of the ingress", lambda: len(snapshot().routes))
         gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
         gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
         register_names(self._metrics, self._names)
@@ -563,7 +560,9 @@ class Agent:
             self._names.configure(dns_settings(self._config))
             self._dhcp.configure(dhcp_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
-            await self._put_host_policy(self._registry.snapshot.host.settling)
+            self._ingress.configure(IngressSettings.of(self._config.ingress))
+            await self._put_host_policy()
+            await self._ingress.settled()
             await self._lifecycle.join_default()
             self._reconciler.mark_all()
         finally:
@@ -647,8 +646,3 @@ def keep_for_restart(old: Config, new: Config) -> Config:
         dhcp=replace(new.network.dhcp, enabled=old.network.dhcp.enabled),
     )
     return replace(new, network=network, status=old.status)
-
-
-def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

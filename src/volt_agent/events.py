@@ -247,6 +247,20 @@ class ForwardDeleted(Event, frozen=True):
     forward: str
 
 
+class RouteCreated(Event, frozen=True):
+    """Fired when a route of the ingress is stored and takes requests."""
+
+    name: ClassVar[str] = "route.created"
+    route: str
+
+
+class RouteDeleted(Event, frozen=True):
+    """Fired when a route of the ingress takes no more requests; some may still be in flight."""
+
+    name: ClassVar[str] = "route.deleted"
+    route: str
+
+
 OUTCOMES: tuple[type[Event], ...] = (
     NetworkCreated,
     NetworkDeleted,
@@ -269,4 +283,6 @@ OUTCOMES: tuple[type[Event], ...] = (
     PolicyDeleted,
     ForwardAdded,
     ForwardDeleted,
+    RouteCreated,
+    RouteDeleted,
 )

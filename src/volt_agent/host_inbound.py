@@ -15,13 +15,20 @@ from .model.host import HostPolicy, HostPort
 _ALWAYS_OPEN = (HostPort("udp", 68, 68), HostPort("udp", 546, 546))
 
 
-def host_policy(section: FirewallSection, sshd_ports: Iterable[int], settling: bool) -> HostPolicy:
-    """`network.firewall` with `ssh` turned into the ports that sshd listens on."""
+def host_policy(
+    section: FirewallSection,
+    sshd_ports: Iterable[int],
+    settling: bool,
+    ingress_ports: Iterable[int] = (),
+) -> HostPolicy:
+    """`network.firewall` with `ssh` turned into the ports that sshd listens on, and with those at
+    which the ingress listens."""
     allow = section.host_allow
     ssh = [HostPort("tcp", port, port) for port in sshd_ports] if allow.ssh else []
+    ingress = [HostPort("tcp", port, port) for port in ingress_ports]
     return HostPolicy(
         inbound=section.host_inbound,
-        ports=tuple(sorted({*allow.ports, *ssh})),
+        ports=tuple(sorted({*allow.ports, *ssh, *ingress})),
         interfaces=tuple(sorted(set(allow.interfaces))),
         ping=allow.ping,
         settling=settling and section.host_inbound == "deny",

@@ -117,6 +117,7 @@ def commands(traffic: Traffic) -> dict[str, Command]:
         "add_namespace": add_namespace,
         "delete_namespace": delete_namespace,
         "serve": traffic.serve,
+        "leave": traffic.leave,
         "probe": traffic.probe,
         "query": traffic.query,
         "await_name": traffic.await_name,

@@ -105,6 +105,13 @@ def policy_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names_from(ctx, LIST, incomplete)
 
 
+def route_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the ingress routes that begin with `incomplete`."""
+    from ..control.messages.ingress import LIST
+
+    return _names_from(ctx, LIST, incomplete)
+
+
 def complete(root: Group, session: Session, environ: Mapping[str, str]) -> None:
     """Answer a shell, as its variables in `environ` ask."""
     from typer._click.shell_completion import (

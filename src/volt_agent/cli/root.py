@@ -71,7 +71,7 @@ ROOT = Group(
     "volt",
     "Networks, names and firewall for the containers and virtual machines of this host.",
     package=__package__ or "volt_agent.cli",
-    members=("net", "ps", "container", "status", "events", "agent", "completion"),
+    members=("net", "ingress", "ps", "container", "status", "events", "agent", "completion"),
 )
 ROOT.params.append(
     option(

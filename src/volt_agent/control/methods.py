@@ -5,11 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .messages import agent, container, firewall, lease, names, network, policy, port, workload
+from .messages import (
+    agent,
+    container,
+    firewall,
+    ingress,
+    lease,
+    names,
+    network,
+    policy,
+    port,
+    workload,
+)
 from .method import Method
 
 METHODS: Mapping[str, Method[Any, Any]] = {
     each.name: each
-    for group in (network, firewall, port, policy, names, lease, workload, container, agent)
+    for group in (
+        network,
+        firewall,
+        port,
+        policy,
+        names,
+        lease,
+        ingress,
+        workload,
+        container,
+        agent,
+    )
     for each in group.METHODS
 }

@@ -5,6 +5,7 @@
 `workload`  Workload (known by name), Instance (it runs), Port (its place on a bridge)
 `host`      HostPolicy: what the host itself lets in; FormerSetting: what it was set to
 `firewall`  Rule, Policy, Forward; Peer: one end of them
+`route`     Route, Backend: what the ingress does
 `ports`     port ranges and protocols, as users write them
 `names`     which names are allowed, and the interface names made from them
 `lookup`    finding an object by its name, with a hint where there is none

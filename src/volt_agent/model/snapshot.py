@@ -14,6 +14,7 @@ from .firewall import Forward, Policy, Rule
 from .host import FormerSetting, HostPolicy
 from .lease import Lease
 from .network import Connection, Network, Reservation
+from .route import Route
 from .workload import Instance, Port, State, Workload
 
 Desired = (
@@ -25,6 +26,7 @@ Desired = (
     | Rule
     | Policy
     | Forward
+    | Route
     | Unconfirmed
     | FormerSetting
 )
@@ -42,6 +44,7 @@ DESIRED: tuple[type[Desired], ...] = (
     Rule,
     Policy,
     Forward,
+    Route,
     Unconfirmed,
     FormerSetting,
 )
@@ -87,6 +90,7 @@ class Snapshot(Struct, frozen=True):
     rules: Mapping[str, Rule] = {}
     policies: Mapping[str, Policy] = {}
     forwards: Mapping[str, Forward] = {}
+    routes: Mapping[str, Route] = {}
     unconfirmed: Mapping[str, Unconfirmed] = {}
     former_settings: Mapping[str, FormerSetting] = {}
     instances: Mapping[str, Instance] = {}
@@ -157,6 +161,7 @@ _TABLES: Mapping[type[Object], str] = {
     Rule: "rules",
     Policy: "policies",
     Forward: "forwards",
+    Route: "routes",
     Unconfirmed: "unconfirmed",
     FormerSetting: "former_settings",
     Instance: "instances",

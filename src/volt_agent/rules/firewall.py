@@ -13,6 +13,7 @@ from ..model.firewall import Peer, Policy, Rule, RuleAction
 from ..model.lookup import find
 from ..model.names import check_name
 from ..model.ports import Ports, Protocol, parse_ports
+from ..model.route import Route
 from ..model.snapshot import Change, Snapshot
 from .peers import parse_end
 from .same import check_same
@@ -78,7 +79,7 @@ def in_order(rules: Iterable[Rule]) -> list[Rule]:
     return sorted(rules, key=_SEQUENCE)
 
 
-def next_sequence(objects: Iterable[Rule | Policy]) -> int:
+def next_sequence(objects: Iterable[Rule | Policy | Route]) -> int:
     """One more than the highest. What is rolled back fits into the gaps that deleting leaves."""
     return 1 + max(map(_SEQUENCE, objects), default=0)
 

@@ -11,6 +11,7 @@ from ..kernel.host import Listener
 from ..model.firewall import Forward
 from ..model.lookup import check_workload, meant, shortened
 from ..model.ports import PortRange, Transport, parse_range
+from ..model.route import USUAL_PORTS, IngressPorts
 from ..model.snapshot import Change, Snapshot
 
 Status = Literal["active", "pending", "unreachable"]
@@ -28,11 +29,12 @@ def add_forward(
     protocol: Transport,
     host_ip: str | None,
     listeners: Iterable[Listener],
+    ingress: IngressPorts = USUAL_PORTS,
 ) -> Change:
     """Ports of the host that lead to a workload.
 
     `listeners` are all who listen on the host, on loopback addresses too. Refused, with the owner
-    named, for a port that one of them or another forward has.
+    named, for a port that one of them, another forward or the ingress has.
     """
     forward = parse_forward(snapshot, host_port, target, target_port, protocol, host_ip)
     existing = snapshot.forwards.get(forward.key)
@@ -44,6 +46,7 @@ def add_forward(
             f"{_place(forward)} is taken: {show_forward(other)}",
             f"volt net port delete --host-port {other.ports} --proto {other.protocol}",
         )
+    _check_ingress(snapshot, forward, ingress)
     owner = next(_owners(snapshot, forward, listeners), None)
     if owner is not None:
         raise Refused(
@@ -155,6 +158,25 @@ def _clash(one: Forward, others: Iterable[Forward]) -> Forward | None:
             if one.protocol == other.protocol and same_address:
                 return other
     return None
+
+
+def forward_of(snapshot: Snapshot, port: int) -> Forward | None:
+    """The forward that has a TCP port of the host, at whatever address."""
+    for each in snapshot.forwards.values():
+        if each.protocol == "tcp" and port in each.ports:
+            return each
+    return None
+
+
+def _check_ingress(snapshot: Snapshot, forward: Forward, ingress: IngressPorts) -> None:
+    if forward.protocol != "tcp":
+        return
+    for scheme, port in ingress.needed_by(snapshot.routes.values()).items():
+        if port in forward.ports:
+            raise Refused(
+                f"{_place(forward)} is taken: the ingress takes {scheme} requests at {port}",
+                f"choose another port, or move the ingress: ingress.{scheme}_port",
+            )
 
 
 def _owners(snapshot: Snapshot, forward: Forward, listeners: Iterable[Listener]) -> Iterator[str]:

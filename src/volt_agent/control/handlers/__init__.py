@@ -8,6 +8,7 @@ reconciler brings the kernel there, and the handler waits for that and shows wha
 `firewall`  net.firewall.*
 `port`      net.port.*
 `policy`    net.policy.*
+`ingress`   ingress.*
 `names`     net.dns.*
 `workload`  ps
 `container` container.*

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from ...bus import Bus
 from ...events import ForwardAdded, ForwardDeleted
 from ...kernel.host import listening_ports
 from ...model.firewall import Forward
+from ...model.route import IngressPorts
 from ...model.snapshot import Snapshot
 from ...registry import Registry
 from ...rules.forward import (
@@ -25,8 +27,13 @@ from . import Cut, Handlers
 
 
 class PortHandlers:
-    def __init__(self, registry: Registry, bus: Bus, cut: Cut) -> None:
+    """`ingress` tells which ports the ingress has or would have."""
+
+    def __init__(
+        self, registry: Registry, bus: Bus, cut: Cut, ingress: Callable[[], IngressPorts]
+    ) -> None:
         self._registry, self._bus, self._cut = registry, bus, cut
+        self._ingress = ingress
 
     def handlers(self) -> Handlers:
         return {
@@ -46,7 +53,7 @@ class PortHandlers:
         forward = parse_forward(self._registry.snapshot, *asked)  # before the slow look around
         listeners = await asyncio.to_thread(listening_ports, loopback=True)
         commit = await self._registry.commit(
-            lambda snapshot: add_forward(snapshot, *asked, listeners)
+            lambda snapshot: add_forward(snapshot, *asked, listeners, self._ingress())
         )
         await self._cut()
         changed = not commit.change.is_empty

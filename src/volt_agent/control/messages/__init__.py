@@ -4,6 +4,7 @@
 `firewall`  net.firewall.*
 `port`      net.port.*
 `policy`    net.policy.*
+`ingress`   ingress.*
 `names`     net.dns.*
 `workload`  ps
 `container` container.*

@@ -1,0 +1,129 @@
+"""ingress.*"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ...bus import Bus
+from ...events import RouteCreated, RouteDeleted
+from ...ingress.server import Ingress
+from ...ingress.tls import check_route
+from ...model.route import Route
+from ...registry import Registry
+from ...rules.route import Asked, create_route, delete_route, parse_route
+from ..messages import ingress as messages
+from ..method import Nothing
+from . import Handlers
+
+
+class IngressHandlers:
+    def __init__(self, registry: Registry, ingress: Ingress, bus: Bus) -> None:
+        self._registry, self._ingress, self._bus = registry, ingress, bus
+        self._began = time.monotonic()
+
+    def handlers(self) -> Handlers:
+        return {
+            "ingress.create": self.create,
+            "ingress.delete": self.delete,
+            "ingress.list": self.list,
+            "ingress.status": self.status,
+            "ingress.reload": self.reload,
+        }
+
+    async def create(self, params: messages.CreateRoute) -> messages.CreatedRoute:
+        asked = asked_of(params)
+        route = parse_route(asked, 0)  # before files are looked at
+        warnings = await check_route(route)
+        ports = self._ingress.settings.ports
+        commit = await self._registry.commit(lambda snapshot: create_route(snapshot, asked, ports))
+        changed = not commit.change.is_empty
+        if changed:
+            await self._ingress.settled()
+            await self._ingress.checked(route.name)
+            self._bus.publish(RouteCreated(route=route.name))
+        view = self._view(commit.new.routes[route.name])
+        return messages.CreatedRoute(
+            changed=changed, warnings=[*warnings, *self._ingress.problems()], **_fields(view)
+        )
+
+    async def delete(self, params: messages.RouteName) -> messages.Route:
+        before = self._registry.snapshot.routes.get(params.name)
+        view = self._view(before) if before is not None else None
+        commit = await self._registry.commit(lambda snapshot: delete_route(snapshot, params.name))
+        (gone,) = commit.change.delete
+        assert isinstance(gone, Route)
+        await self._ingress.settled()
+        self._bus.publish(RouteDeleted(route=gone.name))
+        return view if view is not None else self._view(gone)
+
+    async def list(self, params: Nothing) -> list[messages.Route]:
+        routes = self._registry.snapshot.routes.values()
+        return [self._view(each) for each in sorted(routes, key=lambda each: each.sequence)]
+
+    async def status(self, params: Nothing) -> messages.IngressStatus:
+        return messages.IngressStatus(
+            listeners=[
+                messages.ListenerView(each.port, each.scheme, each.state, each.reason)
+                for each in self._ingress.doors()
+            ],
+            routes=[*self._figures()],
+            connections=len(self._ingress.proxy.clients),
+            tunnels=len(self._ingress.proxy.tunnels) // 2,
+            uptime=round(time.monotonic() - self._began, 3),
+        )
+
+    async def reload(self, params: Nothing) -> messages.Reloaded:
+        certificates, problems = await self._ingress.reload()
+        return messages.Reloaded(
+            routes=len(self._registry.snapshot.routes),
+            certificates=certificates,
+            problems=[*problems, *self._ingress.problems()],
+        )
+
+    def _figures(self) -> Sequence[messages.RouteFigures]:
+        return [messages.RouteFigures(name) for name in self._registry.snapshot.routes]
+
+    def _view(self, route: Route) -> messages.Route:
+        backends = [
+            messages.BackendView(str(each.backend), each.status, each.reason)
+            for each in self._ingress.backends(route.name)
+        ]
+        return messages.Route(
+            name=route.name,
+            hostname=route.hostname,
+            path=route.path,
+            backends=backends,
+            tls=route.tls,
+            timeout=route.timeout,
+            drain=route.drain,
+            redirect=route.redirect,
+            certificate=self._ingress.certificate(route),
+            health_path=route.health_path,
+            body_limit=route.body_limit,
+            hsts=route.hsts,
+        )
+
+
+def asked_of(params: messages.CreateRoute) -> Asked:
+    """The parameters in the words of the rules."""
+    return Asked(
+        name=params.name,
+        backends=params.backends,
+        hostname=params.hostname,
+        path=params.path,
+        tls=params.tls,
+        certificate=params.cert,
+        private_key=params.key,
+        timeout=params.timeout,
+        drain=params.drain,
+        redirect=params.redirect,
+        health_path=params.health_path,
+        body_limit=params.body_limit,
+        hsts=params.hsts,
+    )
+
+
+def _fields(view: messages.Route) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in messages.Route.__struct_fields__}

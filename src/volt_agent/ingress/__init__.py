@@ -1,0 +1,34 @@
+"""The ingress: an HTTP/1.1 and TLS proxy that knows the workloads.
+
+A request's way::
+
+    listener -> connection -> head -> table -> target -> endpoint -> connection to a backend
+    (accept)    (client)      parsed   route    picks one   address    pooled or new
+
+What is decided, as plain functions and values:
+
+`heads`         request and response heads: strictly one reading, or a refusal with a status
+`chunks`        the framing of chunked bodies, checked before it is passed on
+`table`         RouteTable: host and path -> what answers; made anew for each change, never changed
+`targets`       Target and Endpoint: what a route leads to, who may get the next request
+`resolve`       the endpoints of a route's backends in a snapshot
+`health`        from results of probes and requests to who is usable
+`client_hello`  the server name in the first bytes of a TLS connection
+
+What does it:
+
+`poller`        a private epoll set inside the loop, and coarse timers: the data path's own I/O
+`connection`    what both ends have in common: output that waits, backpressure, closing
+`client`        the client's end: heads, bodies, limits, refusals
+`backend`       the backend's end, and the pool of idle ones
+`tunnel`        both directions after an Upgrade or for TLS passed through
+`tls`           certificates by name, contexts, handshakes
+`probes`        active health checks
+`outside`       addresses of backends outside volt, by DNS
+`access_log`    one JSON line for each request
+`counters`      what the metrics and `ingress status` show
+`server`        the plane: follows the snapshot, opens and closes listeners, drains, stops
+
+The data path uses sockets directly: streams and protocols of an event loop cost two to ten times as
+much for each request. Everything on it runs in callbacks of `poller` that never wait.
+"""

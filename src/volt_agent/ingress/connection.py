@@ -1,0 +1,178 @@
+"""What both ends have in common: output that waits, backpressure, deadlines, closing.
+
+At most one piece of output waits at each end: while it does, the other end is not read. So memory
+per connection is bounded whatever the speeds of the two sides are.
+
+A write that fails closes the connection within the call, and tells its peer. So whoever writes
+looks at `is_closed`, or at whose peer it still is, before going on.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from .poller import BROKEN, IN, NEVER, OUT, Poller
+
+# What a socket raises when it would have to wait.
+WOULD_WAIT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# Bytes read at once. A TLS record is smaller, so nothing that is decrypted waits without an event.
+PIECE = 65536
+
+
+class Connection:
+    """One socket on the data path. Subclasses say what reading means (`_readable`) and what an end
+    means (`_lost`); `peer` is the other end while there is one."""
+
+    __slots__ = (
+        "_closes_after_output",
+        "_mask",
+        "_output",
+        "_reads",
+        "_recv",
+        "_send",
+        "_written",
+        "deadline",
+        "fd",
+        "is_closed",
+        "is_tls",
+        "peer",
+        "poller",
+        "sock",
+    )
+
+    def __init__(self, poller: Poller, sock: socket.socket) -> None:
+        self.poller = poller
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.deadline = NEVER
+        self.is_closed = False
+        self.is_tls = False
+        self.peer: Any = None  # typed by the subclasses; a union here would cost casts on each use
+        self._recv: Callable[[int], bytes] = sock.recv
+        self._send: Callable[[bytes], int] = sock.send
+        self._output = b""
+        self._written = 0  # bytes of output taken by the other side since the last look
+        self._reads = True
+        self._mask = IN
+        self._closes_after_output = False
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    def event(self, mask: int) -> None:
+        """The poller's handler."""
+        if mask & OUT and self._output:
+            self._flush()
+        if self.is_closed:
+            return
+        if self._reads:
+            if mask & ~OUT:
+                self._readable()
+        elif mask & BROKEN:
+            # Told again and again until somebody reads: look away until we do.
+            self.poller.remove(self.fd)
+            self._mask = -1
+
+    def _readable(self) -> None:
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        if self._reads:
+            self._reads = False
+            self._adjust()
+
+    def resume(self) -> None:
+        if not self._reads and not self.is_closed:
+            self._reads = True
+            self._adjust()
+
+    def _adjust(self) -> None:
+        mask = (IN if self._reads else 0) | (OUT if self._output else 0)
+        if mask == self._mask or self.is_closed:
+            return
+        if self._mask < 0:
+            self.poller.add(self.fd, mask, self.event)
+        else:
+            self.poller.change(self.fd, mask)
+        self._mask = mask
+
+    # ---- writing --------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, now or when it can be; the peer is not read meanwhile."""
+        if self.is_closed:
+            return
+        if self._output:
+            self._output += data
+            return
+        try:
+            sent = self._send(data)
+        except WOULD_WAIT:
+            sent = 0
+        except OSError:
+            self._cannot_write()
+            return
+        self._written += sent
+        if sent < len(data):
+            self._output = data[sent:]
+            self._adjust()
+            if self.peer is not None:
+                self.peer.pause()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._send(self._output)
+        except WOULD_WAIT:
+            return
+        except OSError:
+            self._cannot_write()
+            return
+        self._written += sent
+        self._output = self._output[sent:]
+        if not self._output:
+            self._adjust()
+            if self._closes_after_output:
+                self._output_done()
+            elif self.peer is not None:
+                self.peer.resume()
+            else:
+                self._drained()
+
+    def _drained(self) -> None:
+        """All output is out, and there is no peer."""
+
+    def _cannot_write(self) -> None:
+        """The other side takes nothing any more."""
+        self.close()
+
+    def _output_done(self) -> None:
+        """The last output is out."""
+        self.close()
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Close once the output is out."""
+        if self._output:
+            self._closes_after_output = True
+        elif not self.is_closed:
+            self._output_done()
+
+    def close(self) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.poller.remove(self.fd)
+        self.poller.unwatch(self)
+        self.sock.close()
+        self._lost()
+
+    def _lost(self) -> None:
+        """It is closed: tell the peer."""
+
+    def expire(self) -> None:
+        """The deadline passed."""
+        self.close()

@@ -1,0 +1,276 @@
+"""The data path as one object. It knows nothing of snapshots: it is told the table, and where to
+listen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import itertools
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Protocol
+
+from .backend import Backend
+from .client import Client
+from .counters import Refusal
+from .handshake import NEWS, ContextFor, Handshake
+from .limits import Limits
+from .passthrough import Uplink
+from .poller import IN, NEVER, Poller
+from .table import RouteTable
+from .targets import Endpoint, Target
+from .tunnel import TunnelEnd
+
+log = logging.getLogger(__name__)
+
+# Connections taken at one wake-up of a listener.
+_ACCEPTS = 16
+_SHED = 64  # idle connections closed when descriptors have run out
+_PAUSE = 0.5  # seconds without accepting once descriptors have run out
+
+
+class Observer(Protocol):
+    """Who counts and logs. Called for every request: cheap."""
+
+    def finished(self, client: Client, target: Target | None) -> None: ...
+
+
+class Proxy:
+    """See the module. `on_result(endpoint, ok)` is told what became of connections to backends;
+    `challenge(host, token)` answers for /.well-known/acme-challenge/ or returns None;
+    `context_for(server_name)` has the certificate for a TLS connection, or None; `on_refused` is
+    told why a connection was not served."""
+
+    def __init__(self, poller: Poller, limits: Limits) -> None:
+        self.poller, self.limits = poller, limits
+        self.table = RouteTable()
+        self.is_draining = False
+        self.https_port = 443
+        self.challenge: Callable[[bytes, bytes], bytes | None] | None = None
+        self.on_result: Callable[[Endpoint, bool], None] = lambda _endpoint, _ok: None
+        self.observer: Observer | None = None
+        self.trusted: Sequence[IPv4Network | IPv6Network] = ()
+        self.context_for: ContextFor = lambda _server_name: None
+        self.on_refused: Callable[[Refusal], None] = lambda _reason: None
+        self.clients: dict[Client, None] = {}
+        self.handshakes: dict[Handshake, None] = {}
+        self.tunnels: dict[TunnelEnd, Target | None] = {}
+        self._per_address: dict[str, int] = {}
+        self._is_empty = asyncio.Event()
+
+    # ---- what clients and backends ask ----------------------------------------------------------
+
+    def trusts(self, address: str) -> bool:
+        """Whether what this peer says of its clients is believed."""
+        if not self.trusted:
+            return False
+        one = ipaddress.ip_address(address)
+        return any(one in each for each in self.trusted)
+
+    def https_authority(self, authority: bytes) -> bytes:
+        """The authority under which the same host is served over TLS."""
+        if authority.startswith(b"["):
+            host = authority[: authority.find(b"]") + 1]
+        else:
+            host = authority.partition(b":")[0]
+        return host if self.https_port == 443 else b"%b:%d" % (host, self.https_port)
+
+    def finished(self, client: Client, target: Target | None) -> None:
+        if self.observer is not None:
+            self.observer.finished(client, target)
+
+    def client_gone(self, client: Client) -> None:
+        if self.clients.pop(client, 0) == 0:
+            return
+        self._is_empty.set()
+        self._uncount(client.address)
+
+    def handshake_gone(self, handshake: Handshake) -> None:
+        """It was not finished."""
+        del self.handshakes[handshake]
+        self._uncount(handshake.address)
+
+    def encrypted(self, handshake: Handshake, client: Client) -> None:
+        """A handshake is over: `client` takes its place."""
+        del self.handshakes[handshake]
+        self.clients[client] = None
+
+    def _uncount(self, address: str) -> None:
+        left = self._per_address[address] - 1
+        if left:
+            self._per_address[address] = left
+        else:
+            del self._per_address[address]
+
+    def relieve(self) -> None:
+        """Descriptors, ports or memory have run out: let go of what is idle."""
+        self.shed(_SHED)
+
+    def tunnel(
+        self,
+        client: Client | Handshake,
+        backend: Backend | Uplink,
+        target: Target | None,
+        ahead: bytes,
+    ) -> None:
+        """Join both for good; `ahead` is what the client has sent already."""
+        idle = self.limits.tunnel_idle
+        address = client.address
+        endpoint = backend.endpoint
+        endpoint.outstanding += 1
+
+        def client_end_gone(end: TunnelEnd) -> None:
+            self._uncount(address)
+            self._tunnel_gone(end)
+
+        def backend_end_gone(end: TunnelEnd) -> None:
+            endpoint.outstanding -= 1
+            self._tunnel_gone(end)
+
+        near = TunnelEnd(client, idle, client_end_gone)
+        far = TunnelEnd(backend, idle, backend_end_gone)
+        self.tunnels[near] = self.tunnels[far] = target
+        # It counts as a connection of its client as before.
+        if isinstance(client, Client):
+            self.clients.pop(client, None)
+        else:
+            del self.handshakes[client]
+        if ahead:
+            far.write(ahead)
+        near.join(far)
+
+    def _tunnel_gone(self, end: TunnelEnd) -> None:
+        self.tunnels.pop(end, None)
+        self._is_empty.set()
+
+    # ---- listening ------------------------------------------------------------------------------
+
+    def listen(self, sock: socket.socket) -> Listener:
+        """Serve plain HTTP on a listening socket, which stays the caller's."""
+        return Listener(self, sock, self._begin_plain)
+
+    def listen_tls(self, sock: socket.socket) -> Listener:
+        """Serve TLS on a listening socket, which stays the caller's: what ends here by
+        `context_for`, and what is passed through by the table."""
+        return Listener(self, sock, self._begin_tls)
+
+    def _begin_plain(self, sock: socket.socket, address: str) -> None:
+        client = Client(self, sock, address, is_tls=False)
+        self.welcome(client)
+        self.poller.add(client.fd, IN, client.event)
+
+    def _begin_tls(self, sock: socket.socket, address: str) -> None:
+        if len(self.handshakes) >= self.limits.handshakes:
+            next(iter(self.handshakes)).close()
+        handshake = Handshake(self, sock, address)
+        self.handshakes[handshake] = None
+        self._count(address)
+        self.poller.add(handshake.fd, NEWS, handshake.event)
+
+    def admits(self, address: str) -> bool:
+        """Whether one more connection from `address` is taken; makes room if there are too many."""
+        if self._per_address.get(address, 0) >= self.limits.per_client:
+            return False
+        most = self.limits.connections - len(self.tunnels) // 2 - len(self.handshakes)
+        if len(self.clients) >= most:
+            self.shed(1)
+        return len(self.clients) < most
+
+    def welcome(self, client: Client) -> None:
+        self.clients[client] = None
+        self._count(client.address)
+
+    def _count(self, address: str) -> None:
+        self._per_address[address] = self._per_address.get(address, 0) + 1
+
+    def shed(self, count: int) -> None:
+        """Close up to `count` connections that wait for a request, the oldest first."""
+        idle = (each for each in self.clients if not each.is_busy)
+        for client in list(itertools.islice(idle, count)):
+            client.close()
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    def end(self, target: Target) -> None:
+        """Cut what is still in flight to a target whose route is gone."""
+        for client in [each for each in self.clients if each.target is target and each.is_busy]:
+            client.close()
+        for handshake in [each for each in self.handshakes if each.target is target]:
+            handshake.close()
+        for tunnel in [each for each, its in self.tunnels.items() if its is target]:
+            tunnel.close()
+        self.forget(target)
+
+    @staticmethod
+    def forget(target: Target) -> None:
+        """Close the idle connections to the endpoints of `target`."""
+        for endpoint in target.endpoints:
+            for backend in list(endpoint.idle):
+                backend.close()
+
+    async def drain(self, seconds: float) -> None:
+        """Finish what is in flight, for at most `seconds`, then cut the rest. The listeners have to
+        be closed before."""
+        self.is_draining = True
+        for client in self.clients:
+            client.is_simple = False  # its answer has to say that the connection ends
+        self.shed(len(self.clients))
+        for handshake in [*self.handshakes]:
+            handshake.close()
+        self._is_empty = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.clients or self.tunnels:
+                    self._is_empty.clear()
+                    await self._is_empty.wait()
+        for each in [*self.clients, *self.tunnels]:
+            each.close()
+
+
+class Listener:
+    """Accepts connections from one listening socket until closed."""
+
+    def __init__(
+        self, proxy: Proxy, sock: socket.socket, begin: Callable[[socket.socket, str], None]
+    ) -> None:
+        sock.setblocking(False)
+        self._proxy, self._sock, self._begin = proxy, sock, begin
+        self.deadline = NEVER
+        proxy.poller.add(sock.fileno(), IN, self._accept)
+        proxy.poller.watch(self)
+
+    def close(self) -> None:
+        """Accept nothing more; the socket stays open."""
+        self._proxy.poller.remove(self._sock.fileno())
+        self._proxy.poller.unwatch(self)
+
+    def expire(self) -> None:
+        self._proxy.poller.change(self._sock.fileno(), IN)
+
+    def _accept(self, _mask: int) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, address = self._sock.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            if not self._proxy.admits(address[0]):
+                sock.close()
+                continue
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._begin(sock, address[0])
+
+    def _pause(self, error: OSError) -> None:
+        """Descriptors or memory have run out: let go of what is idle, and wait."""
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            log.error("connections cannot be accepted: %s", error)
+        self._proxy.relieve()
+        self._proxy.poller.change(self._sock.fileno(), 0)
+        self.deadline = self._proxy.poller.now + _PAUSE

@@ -1,0 +1,254 @@
+"""The plane: follows the snapshot, opens and closes the doors, drains, stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import anyio
+
+from ..bus import Bus
+from ..errors import VoltError
+from ..events import Degraded, Repaired
+from ..model.route import Route, Scheme
+from ..model.snapshot import Change, Snapshot
+from ..service import ServiceManager
+from .doors import Acceptor, Doors, DoorState
+from .health import Standing
+from .limits import Limits
+from .poller import Poller
+from .probes import Prober
+from .proxy import Proxy
+from .routing import BackendState, Routing
+from .settings import IngressSettings
+from .targets import Endpoint
+from .tls import Certificates, manual_files
+
+log = logging.getLogger(__name__)
+
+# Seconds between two tries of a port that somebody else has.
+RETRY = 2.0
+# How long a command waits until the firewall lets in what it opened, and for first health checks.
+SETTLE_WAIT = 2.0
+CHECK_WAIT = 0.5
+
+PortsChanged = Callable[[], Awaitable[None]]
+
+
+class Ingress:
+    """Serves the routes of the snapshot. Everything runs on the loop.
+
+    `open` first, which only binds; then `start`, `follow` for each change, and `run` as a task. The
+    snapshot of an agent that observes nothing (`observes` False) does not tell what runs.
+    """
+
+    def __init__(
+        self, settings: IngressSettings, manager: ServiceManager, bus: Bus, *, observes: bool = True
+    ) -> None:
+        self._settings, self._bus = settings, bus
+        self._poller = Poller()
+        self.proxy = Proxy(self._poller, Limits())
+        self._health = Prober(self._poller, settings.health)
+        self._health.on_change = self._health_changed
+        self.proxy.on_result = self._health.note
+        self._certificates = Certificates()
+        self._has_new_certificates = False
+        self.proxy.context_for = self._certificates.context_for
+        self._routing = Routing(self.proxy, self._health, observes=observes)
+        self._doors = Doors(manager, self._accept)
+        self._snapshot = Snapshot()
+        self._on_ports: PortsChanged = _nobody
+        self._told: tuple[int, ...] = ()  # the ports that `on_ports` knows of
+        self._is_judged = asyncio.Event()  # an endpoint has changed its state
+        self._said: dict[Scheme, DoorState] = {}  # the refusals that were announced
+        self._wake, self._is_settled = asyncio.Event(), asyncio.Event()
+        self._is_settled.set()
+        self._apply_settings()
+
+    def __repr__(self) -> str:
+        return f"<Ingress [{self._doors!r}, {self._routing!r}]>"
+
+    # ---- the plane ------------------------------------------------------------------------------
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Listen for what `snapshot` has; connections wait until `start`."""
+        self._snapshot = snapshot
+        self._poller.start()
+        self._routing.start(snapshot)
+        self._want_doors()
+        self._told = self.ports
+
+    async def start(self, on_ports: PortsChanged) -> None:
+        """Begin to serve: requests that wait already shall find certificates and healthy backends.
+        `on_ports` is called after the ports listened on have changed, with the firewall in mind."""
+        self._on_ports = on_ports
+        await self._use_certificates()
+        await self.checked()
+        self._doors.start()
+
+    def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
+        self._snapshot = new
+        self._routing.follow(new, change)
+        routes = [each for each in change.touched() if isinstance(each, Route)]
+        if routes:
+            self._want_doors()
+        if any(each.tls == "manual" for each in routes):
+            self._has_new_certificates = True
+            self._look_soon()
+
+    def configure(self, settings: IngressSettings) -> None:
+        """Go by other settings from now on; connections stay."""
+        self._settings = settings
+        self._apply_settings()
+        self._want_doors()
+
+    async def run(self) -> None:
+        """Have the firewall follow the doors, try ports again that are taken, read certificates
+        that are new."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._certificates.watch, name="certificates")
+            await self._look_after_doors()
+
+    async def _look_after_doors(self) -> None:
+        self._wake.set()
+        while True:
+            with anyio.move_on_after(RETRY if self._doors.refused else None):
+                await self._wake.wait()
+            self._wake.clear()
+            if self._has_new_certificates:
+                await self._use_certificates()
+            await self._look_at_doors()
+            if not self._wake.is_set():
+                self._is_settled.set()
+
+    async def settled(self) -> None:
+        """Wait until the firewall lets in what the last changes opened, certificates are read and
+        owners of ports known; or for SETTLE_WAIT."""
+        with anyio.move_on_after(SETTLE_WAIT):
+            await self._is_settled.wait()
+
+    async def checked(self, *routes: str) -> None:
+        """Wait until the first health checks of the backends of these routes (none named: of all)
+        are over, or for CHECK_WAIT."""
+        names = routes or tuple(self._snapshot.routes)
+        with anyio.move_on_after(CHECK_WAIT):
+            for name in names:
+                while any(each.status == "checking" for each in self.backends(name)):
+                    self._is_judged.clear()
+                    await self._is_judged.wait()
+
+    async def close(self, seconds: float | None = None) -> None:
+        """Accept nothing more, finish what is in flight within `seconds` (`ingress.stop_timeout`),
+        cut the rest."""
+        self._doors.close()
+        await self.proxy.drain(self._settings.stop_timeout if seconds is None else seconds)
+        self._health.close()
+        self._routing.close()
+        self._poller.close()
+
+    # ---- for the operator -----------------------------------------------------------------------
+
+    @property
+    def settings(self) -> IngressSettings:
+        return self._settings
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that are listened on."""
+        return self._doors.ports
+
+    def doors(self) -> list[DoorState]:
+        ports = self._settings.ports
+        return self._doors.states({"http": ports.http, "https": ports.https})
+
+    def refusal(self, scheme: Scheme) -> OSError | None:
+        """Why a wanted door could not be opened."""
+        return self._doors.refused.get(scheme)
+
+    def problems(self) -> list[str]:
+        """What is not as it should be, in sentences."""
+        return [
+            f"ingress: port {each.port} ({each.scheme}): {each.reason}"
+            for each in self.doors()
+            if each.state == "busy"
+        ]
+
+    def certificate(self, route: Route) -> str | None:
+        """How it is with the certificate of a route, in words; None where no TLS ends here."""
+        if route.tls == "auto":
+            return "issuing: automatic certificates come with ACME"
+        if route.tls == "manual":
+            return self._certificates.state_of(route.hostname, datetime.now(UTC))
+        return None
+
+    async def reload(self) -> tuple[int, list[str]]:
+        """Read certificates again; how many there are, and what is wrong with them."""
+        return len(manual_files(self._snapshot.routes.values())), await self._certificates.reload()
+
+    def backends(self, route: str) -> list[BackendState]:
+        return self._routing.states(route)
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _apply_settings(self) -> None:
+        self.proxy.trusted = self._settings.trusted
+        self.proxy.https_port = self._settings.ports.https
+        self._health.configure(self._settings.health)
+
+    def _health_changed(self, endpoint: Endpoint, standing: Standing) -> None:
+        self._is_judged.set()
+
+    def _accept(self, scheme: Scheme, sock: socket.socket) -> Acceptor:
+        return self.proxy.listen(sock) if scheme == "http" else self.proxy.listen_tls(sock)
+
+    def _want_doors(self) -> None:
+        routing = self._routing
+        needed = self._settings.ports.needed(
+            any_route=routing.has_routes, any_tls=routing.with_tls > 0
+        )
+        if self._doors.want(needed):
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        self._is_settled.clear()
+        self._wake.set()
+
+    async def _use_certificates(self) -> None:
+        self._has_new_certificates = False
+        await self._certificates.use(manual_files(self._snapshot.routes.values()))
+
+    async def _look_at_doors(self) -> None:
+        self._doors.retry()
+        if self._doors.refused:
+            await asyncio.to_thread(self._doors.look_for_owners)
+        self._announce()
+        if self.ports != self._told:
+            ports = self.ports
+            try:
+                await self._on_ports()
+            except VoltError as error:
+                log.error("the firewall does not follow the ports of the ingress: %s", error)
+                return
+            self._told = ports
+            log.info("the ingress listens", extra={"fields": {"ports": ports}})
+
+    def _announce(self) -> None:
+        """Say which doors are refused and why, once, and which no longer are."""
+        busy = {each.scheme: each for each in self.doors() if each.state == "busy"}
+        for scheme, door in busy.items():
+            if self._said.get(scheme) != door:
+                log.warning("the ingress cannot have port %d: %s", door.port, door.reason)
+                self._bus.publish(
+                    Degraded(what=f"ingress port {door.port}", reason=door.reason or "")
+                )
+        for scheme, door in self._said.items():
+            if scheme not in busy:
+                self._bus.publish(Repaired(what=f"ingress port {door.port}", effective_ms=0.0))
+        self._said = busy
+
+
+async def _nobody() -> None:
+    pass

@@ -1,0 +1,103 @@
+"""Both directions of a connection whose bytes are not ours to read: after an Upgrade, or TLS that
+is passed through."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from .connection import PIECE, WOULD_WAIT, Connection
+
+_LAST = 30.0  # seconds to take what still waits once the other end is gone
+
+
+class TunnelEnd(Connection):
+    """One end. An end of input is passed on as such; both ends go when both directions are over."""
+
+    __slots__ = ("_has_ended", "_idle", "_on_close", "received")
+
+    peer: TunnelEnd | None
+
+    def __init__(
+        self, former: Connection, idle: float, on_close: Callable[[TunnelEnd], None]
+    ) -> None:
+        """Takes the socket of `former` over, with what it still has to send. After `idle` seconds
+        without a byte in either direction the tunnel ends; `on_close` is called once by each end.
+        """
+        super().__init__(former.poller, former.sock)
+        self.is_tls = former.is_tls
+        self._recv, self._send = former._recv, former._send
+        self._output, self._mask, self._reads = former._output, former._mask, former._reads
+        self._idle, self._on_close = idle, on_close
+        self._has_ended = False  # nothing more comes from here
+        self.received = 0
+        former.peer = None
+        former.is_closed = True  # as far as it is concerned
+        self.poller.unwatch(former)
+        self.poller.watch(self)
+        self.poller.hand_over(self.fd, self.event)
+        self._touch()
+
+    def join(self, other: TunnelEnd) -> None:
+        """From now on what comes in here goes out there, and the other way round."""
+        self.peer, other.peer = other, self
+        for each in (self, other):
+            if each.peer is not None and each.peer._output:
+                each.pause()
+            else:
+                each.resume()
+
+    def _touch(self) -> None:
+        self.deadline = self.poller.now + self._idle
+        if self.peer is not None:
+            self.peer.deadline = self.deadline
+
+    def _readable(self) -> None:
+        try:
+            data = self._recv(PIECE)
+        except WOULD_WAIT:
+            return
+        except OSError:
+            self.close()
+            return
+        self._touch()
+        if data:
+            self.received += len(data)
+            if self.peer is not None:
+                self.peer.write(data)
+        else:
+            self._end_of_input()
+
+    def _end_of_input(self) -> None:
+        self._has_ended = True
+        self.pause()
+        peer = self.peer
+        if peer is None or peer._has_ended or self.is_tls:
+            # TLS has no half of a connection to close.
+            self.close()
+        else:
+            peer.finish()
+
+    def _output_done(self) -> None:
+        """Everything from the other end is out, and it has ended."""
+        peer = self.peer
+        if peer is None or self._has_ended or self.is_tls:
+            self.close()
+            return
+        self._closes_after_output = False
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+
+    def resume(self) -> None:
+        if not self._has_ended:
+            super().resume()
+
+    def _lost(self) -> None:
+        peer, self.peer = self.peer, None
+        self._on_close(self)
+        if peer is not None:
+            peer.peer = None
+            peer.deadline = min(peer.deadline, self.poller.now + _LAST)
+            peer.finish()

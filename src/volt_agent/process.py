@@ -1,0 +1,60 @@
+"""The process of an agent: how it runs from the first line of its log to its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import gc
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from . import logs
+from .config import Config, ConfigError, load
+from .errors import VoltError
+from .options import AgentOptions
+
+# How long one thread may keep the others from running Python (default: 5 ms). The loop waits behind
+# a compilation in a thread, and a start's netlink calls behind a busy loop.
+SWITCH = 0.0005
+
+
+def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any, int]]) -> int:
+    """Run `life` with the configuration that `options` name; returns the exit status.
+
+    Raises VoltError if the agent cannot start or go on.
+    """
+    gc.enable()  # the command line does without
+    sys.setswitchinterval(SWITCH)
+    logs.setup(options.log_level, sys.stderr)
+    try:
+        config = load(Path(options.config), required=options.config_named)
+        return asyncio.run(life(config))
+    except ConfigError as error:
+        print("\n".join(error.mistakes), file=sys.stderr)
+        return error.exit_status
+    except ExceptionGroup as group:
+        # Task groups wrap what ends them; a user wants the one reason.
+        ours, others = group.split(VoltError)
+        if ours is None or others is not None:
+            raise
+        raise _first(ours) from None
+
+
+def started(uptime: float) -> str:
+    """When something began that has lasted `uptime` seconds: ISO 8601, UTC."""
+    moment = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=uptime)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def resident_bytes() -> int:
+    """The memory of this process."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _first(group: ExceptionGroup[VoltError]) -> VoltError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
