@@ -10,40 +10,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import time
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
-from msgspec import Struct
 from msgspec.structs import replace
 
-from . import __version__, removal
+from . import removal
 from .bus import Bus
 from .config import Config, differences, load
-from .control.api import Api, Probes
-from .control.dns_metrics import register_names
-from .control.event_log import EventLog
-from .control.handlers import Handler, Handlers
-from .control.handlers.agent import AgentHandlers
-from .control.handlers.container import ContainerHandlers
-from .control.handlers.firewall import FirewallHandlers
-from .control.handlers.ingress import IngressHandlers
-from .control.handlers.lease import LeaseHandlers
-from .control.handlers.names import NameHandlers
-from .control.handlers.network import NetworkHandlers, surroundings
-from .control.handlers.policy import PolicyHandlers
-from .control.handlers.port import PortHandlers
-from .control.handlers.status import HostStatus
-from .control.handlers.workload import WorkloadHandlers
-from .control.loop_lag import LoopLag
 from .control.messages import agent as messages
-from .control.metrics import Metrics
-from .control.peer import access_of_this_process, volt_group
-from .control.server import ControlServer
+from .control.peer import volt_group
 from .control.sockets import (
     Listener,
     bind_control_socket,
@@ -54,18 +34,18 @@ from .default_network import DefaultNetwork
 from .dhcp.server import DhcpServer
 from .dhcp.settings import DhcpSettings
 from .dns.server import NameServer
-from .dns.settings import ZONE, DnsSettings
+from .dns.settings import DnsSettings
 from .errors import VoltError
 from .events import RulesetTampered, WorkloadStarted
 from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
-from .host_inbound import host_policy
+from .host_inbound import closed_listeners, host_policy
 from .ingress.server import Ingress
 from .ingress.settings import IngressSettings
 from .kernel.claim import claim_namespace
 from .kernel.enforcement import enforces_within_bridge
-from .kernel.host import sshd_ports
+from .kernel.host import listening_ports, sshd_ports
 from .kernel.linux import LinuxEdge
 from .kernel.nft import Nft
 from .kernel.pyroute import codec
@@ -78,8 +58,10 @@ from .networks.former import check_links_known
 from .networks.ports import Resolver
 from .networks.reconcile import Reconciler
 from .networks.resolvconf import ResolvConf
+from .networks.surroundings import surroundings
 from .options import AgentOptions
-from .process import resident_bytes, run_agent, started
+from .parts import Parts
+from .process import run_agent
 from .registry import Registry
 from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
@@ -89,6 +71,9 @@ from .runtimes.ports import BridgePorts
 from .service import ServiceManager
 from .store import SqliteStore
 from .supervise import start as start_task
+
+if TYPE_CHECKING:
+    from .control_plane import ControlPlane
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +87,8 @@ NAMES_WAIT = 5.0
 CUT_WAIT = 1.0
 # Everything is looked at once more, should an event ever be missed.
 PATROL = 30.0
+# The control plane is loaded once names are answered, or after this many seconds.
+CONTROL_WAIT = 1.0
 NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe br_netfilter"
 CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
 
@@ -124,11 +111,9 @@ class Agent:
         self._started, self._stop = asyncio.Event(), asyncio.Event()
         self._reset: asyncio.Future[messages.ResetReport] | None = None
         self._purge = False
-        self._serves = False  # names and leases, once the ports of what runs are known
+        self._serving = asyncio.Event()  # names and leases, once the ports of what runs are known
         self._manager = ServiceManager()
         self._bus = Bus()
-        self._metrics = Metrics()
-        self._lag = LoopLag(self._metrics.observe_lag)
         self._store = SqliteStore(Path(options.state_dir))
         self._registry = Registry(self._store)
         self._edge = LinuxEdge(self._bus)
@@ -154,15 +139,6 @@ class Agent:
             lambda: self._config.network.auto_connect,
             config.network.default_bridge,
         )
-        self._host_status = HostStatus(
-            self._registry,
-            self._edge,
-            self._reconciler,
-            self._firewall,
-            self._names,
-            self._upstreams,
-            self._concerns,
-        )
 
     # ---- life -----------------------------------------------------------------------------------
 
@@ -174,7 +150,7 @@ class Agent:
             await self._start_kernel(stack)
             check_links_known(self._registry.snapshot, self._edge.mirror, self._options.state_dir)
             async with anyio.create_task_group() as outer:
-                self._start_control(outer, listeners)
+                outer.start_soon(self._start_control, outer, listeners, name="control")
                 async with anyio.create_task_group() as planes:
                     await self._start_planes(planes, stack)
                     await self._stop.wait()
@@ -301,7 +277,7 @@ class Agent:
         NAMES_WAIT."""
         with anyio.move_on_after(NAMES_WAIT):
             await self._reconciler.settled_all(Rank.PORT)
-        self._serves = True
+        self._serving.set()
         for network in self._registry.snapshot.networks.values():
             link = self._edge.mirror.links.get(network.bridge)
             if link is not None:
@@ -312,9 +288,9 @@ class Agent:
         self._manager.close_unclaimed()
 
     def _open_network(self, network: Network, ifindex: int) -> None:
-        if self._serves and self._config.network.dns.enabled:
+        if self._serving.is_set() and self._config.network.dns.enabled:
             self._names.open(network, ifindex)
-        if self._serves and self._config.network.dhcp.enabled:
+        if self._serving.is_set() and self._config.network.dhcp.enabled:
             self._dhcp.open(network, ifindex)
 
     def _say_ready(self) -> None:
@@ -353,7 +329,10 @@ class Agent:
         await self._registry.commit(decide)
 
     async def _warn_of_closed_ports(self) -> None:
-        for each in await self._host_status.closed_ports():
+        snapshot = self._registry.snapshot
+        gateways = {str(network.gateway) for network in snapshot.networks.values()}
+        listeners = await asyncio.to_thread(listening_ports)
+        for each in closed_listeners(snapshot.host, listeners, gateways):
             log.warning(
                 "%s port %s on %s (%s) will be closed to the outside in %d s; "
                 "network.firewall.host_allow keeps ports open",
@@ -425,105 +404,41 @@ class Agent:
 
     # ---- control --------------------------------------------------------------------------------
 
-    def _start_control(self, outer: anyio.abc.TaskGroup, listeners: list[Listener]) -> None:
-        self._register_metrics()
-        handlers: Handlers = {
-            **NetworkHandlers(
-                self._registry,
-                self._edge,
-                self._reconciler,
-                self._bus,
-                self._surroundings(),
-                self._host_status.collect,
-            ).handlers(),
-            **FirewallHandlers(
-                self._registry, self._firewall, self._bus, self._connections_cut
-            ).handlers(),
-            **PortHandlers(
-                self._registry,
-                self._bus,
-                self._connections_cut,
-                lambda: self._ingress.settings.ports,
-            ).handlers(),
-            **IngressHandlers(self._registry, self._ingress, self._bus).handlers(),
-            **PolicyHandlers(
-                self._registry,
-                self._edge,
-                self._firewall,
-                self._bus,
-                self._enforces_policies,
-                self._connections_cut,
-            ).handlers(),
-            **NameHandlers(self._registry, self._names, self._bus).handlers(),
-            **LeaseHandlers(self._dhcp).handlers(),
-            **WorkloadHandlers(self._registry).handlers(),
-            **ContainerHandlers(
-                self._registry, self._reconciler, self._edge, self._firewall, self._bus, ZONE
-            ).handlers(),
-            **AgentHandlers(self._reload, self._reset_everything).handlers(),
-        }
-        api = Api(
-            {name: partial(self._once_started, handler) for name, handler in handlers.items()},
-            Probes(self._is_ready, self._status, self._metrics.render),
-            EventLog(self._bus),
-            access_of_this_process(),
-            observe=self._metrics.observe_call,
+    async def _start_control(self, tasks: anyio.abc.TaskGroup, listeners: list[Listener]) -> None:
+        """Callers wait meanwhile: their connections are accepted by the kernel."""
+        with anyio.move_on_after(CONTROL_WAIT):
+            await self._serving.wait()
+        # In a thread: names are answered while a third of the agent's modules is read.
+        plane = await asyncio.to_thread(_control_plane, self._parts())
+        plane.start(tasks, listeners)
+
+    def _parts(self) -> Parts:
+        return Parts(
+            options=self._options,
+            began=self._began,
+            registry=self._registry,
+            edge=self._edge,
+            bus=self._bus,
+            firewall=self._firewall,
+            reconciler=self._reconciler,
+            names=self._names,
+            dhcp=self._dhcp,
+            ingress=self._ingress,
+            surroundings=self._surroundings(),
+            is_up=self._started,
+            state=lambda: self._state,
+            upstreams=self._upstreams,
+            concerns=self._concerns,
+            enforces_policies=self._enforces_policies,
+            cut=self._connections_cut,
+            reload=self._reload,
+            reset=self._reset_everything,
         )
-        start_task(outer, "control", ControlServer(api, listeners).serve)
-        start_task(outer, "loop lag", self._lag.run)
 
     async def _connections_cut(self) -> None:
         """Wait until what the last changes no longer allow is cut, or for CUT_WAIT."""
         with anyio.move_on_after(CUT_WAIT):
             await self._revoker.settled()
-
-    async def _once_started(self, handler: Handler, params: Struct) -> object:
-        """A call that comes during the start waits for its end instead of failing."""
-        await self._started.wait()
-        return await handler(params)
-
-    def _is_ready(self) -> tuple[bool, list[str]]:
-        if self._state in ("starting", "stopping"):
-            return False, [f"the agent is {self._state}"]
-        problems = [f"{target}: {why}" for target, why in self._reconciler.problems.items()]
-        return not problems, problems
-
-    def _status(self) -> messages.AgentStatus:
-        snapshot = self._registry.snapshot
-        problems = [*self._is_ready()[1], *self._ingress.problems()]
-        uptime = time.monotonic() - self._began
-        degraded = self._state == "ready" and problems
-        return messages.AgentStatus(
-            version=__version__,
-            pid=os.getpid(),
-            state="degraded" if degraded else self._state,
-            started=started(uptime),
-            uptime=round(uptime, 3),
-            networks=len(snapshot.networks),
-            workloads=len({*snapshot.workloads, *snapshot.instances}),
-            running=len(snapshot.instances),
-            config=self._options.config,
-            state_dir=self._options.state_dir,
-            socket=self._options.socket,
-            loop_lag_p99_ms=round(self._lag.percentile(0.99) * 1e3, 2),
-            memory=resident_bytes(),
-            problems=problems,
-        )
-
-    def _register_metrics(self) -> None:
-        snapshot = self._snapshot
-        gauge, counter = self._metrics.gauge, self._metrics.counter
-        gauge("volt_networks", "Networks", lambda: len(snapshot().networks))
-        gauge("volt_workloads_running", "Running workloads", lambda: len(snapshot().instances))
-        gauge("volt_rules", "Firewall rules", lambda: len(snapshot().rules))
-        gauge("volt_policies", "Network policies", lambda: len(snapshot().policies))
-        gauge("volt_forwards", "Port forwards", lambda: len(snapshot().forwards))
-        gauge("volt_routes", "Routes of the ingress", lambda: len(snapshot().routes))
-        gauge("volt_ports", "Ports of workloads", lambda: len(snapshot().ports))
-        gauge("volt_problems", "Unsolved problems", lambda: len(self._reconciler.problems))
-        register_names(self._metrics, self._names)
-        gauge("volt_leases", "Addresses given by DHCP", lambda: len(snapshot().leases))
-        counter("volt_dhcp", "DHCP events", self._dhcp.counters.as_dict, "kind")
 
     def _snapshot(self) -> Snapshot:
         return self._registry.snapshot
@@ -597,6 +512,12 @@ class Agent:
             report = removal.without_store(report, Path(self._options.state_dir))
         self._reset.set_result(report)
         await asyncio.sleep(0)
+
+
+def _control_plane(parts: Parts) -> ControlPlane:
+    from .control_plane import ControlPlane
+
+    return ControlPlane(parts)
 
 
 class _Leaver:

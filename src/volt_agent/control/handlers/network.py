@@ -10,7 +10,6 @@ from ...bus import Bus
 from ...errors import VoltError
 from ...events import NetworkCreated, NetworkDeleted, WorkloadConnected, WorkloadDisconnected
 from ...kernel.edge import Edge
-from ...model.names import ALIAS_PREFIX
 from ...model.network import Connection
 from ...model.snapshot import Change, Snapshot
 from ...networks.agenda import Rank, Target
@@ -23,6 +22,7 @@ from ...networks.decide import (
     find_network,
 )
 from ...networks.reconcile import Reconciler
+from ...networks.surroundings import surroundings
 from ...registry import Commit, Registry
 from ...rules.users import check_unnamed
 from ..messages import network as messages
@@ -166,20 +166,6 @@ class NetworkHandlers:
 
     async def status(self, params: Nothing) -> messages.NetStatus:
         return await self._status()
-
-
-async def surroundings(defaults: Surroundings, edge: Edge) -> Surroundings:
-    """The configured defaults with what the kernel has at present."""
-    foreign = {
-        name for name, link in edge.mirror.links.items() if not link.alias.startswith(ALIAS_PREFIX)
-    }
-    return Surroundings(
-        default_bridge=defaults.default_bridge,
-        default_subnet=defaults.default_subnet,
-        default_mtu=defaults.default_mtu,
-        routes=await edge.routes(),
-        devices=foreign,
-    )
 
 
 def _take_back(commit: Commit, now: Snapshot) -> Change:

@@ -1,0 +1,141 @@
+"""The control plane: all that answers over the control socket and the status port.
+
+A module of its own because it is loaded last. Its imports are a third of the agent's, and nobody
+should wait for a name while they are read.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+
+import anyio
+import anyio.abc
+from msgspec import Struct
+
+from . import __version__
+from .control.api import Api, Probes
+from .control.dns_metrics import register_names
+from .control.event_log import EventLog
+from .control.handlers import Handler, Handlers
+from .control.handlers.agent import AgentHandlers
+from .control.handlers.container import ContainerHandlers
+from .control.handlers.firewall import FirewallHandlers
+from .control.handlers.ingress import IngressHandlers
+from .control.handlers.lease import LeaseHandlers
+from .control.handlers.names import NameHandlers
+from .control.handlers.network import NetworkHandlers
+from .control.handlers.policy import PolicyHandlers
+from .control.handlers.port import PortHandlers
+from .control.handlers.status import HostStatus
+from .control.handlers.workload import WorkloadHandlers
+from .control.loop_lag import LoopLag
+from .control.messages import agent as messages
+from .control.metrics import Metrics
+from .control.peer import access_of_this_process
+from .control.server import ControlServer
+from .control.sockets import Listener
+from .dns.settings import ZONE
+from .parts import Parts
+from .process import resident_bytes, started
+from .supervise import start as start_task
+
+
+class ControlPlane:
+    """See the module. `start` serves until the task group ends."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._metrics = Metrics()
+        self._lag = LoopLag(self._metrics.observe_lag)
+        _register(self._metrics, parts)
+
+    def start(self, tasks: anyio.abc.TaskGroup, listeners: list[Listener]) -> None:
+        handlers = _handlers(self._parts)
+        api = Api(
+            {name: partial(self._once_up, handler) for name, handler in handlers.items()},
+            Probes(self._is_ready, self._status, self._metrics.render),
+            EventLog(self._parts.bus),
+            access_of_this_process(),
+            observe=self._metrics.observe_call,
+        )
+        start_task(tasks, "control", ControlServer(api, listeners).serve)
+        start_task(tasks, "loop lag", self._lag.run)
+
+    async def _once_up(self, handler: Handler, params: Struct) -> object:
+        """A call that comes during the start waits for its end instead of failing."""
+        await self._parts.is_up.wait()
+        return await handler(params)
+
+    def _is_ready(self) -> tuple[bool, list[str]]:
+        state = self._parts.state()
+        if state in ("starting", "stopping"):
+            return False, [f"the agent is {state}"]
+        found = self._parts.reconciler.problems.items()
+        problems = [f"{target}: {reason}" for target, reason in found]
+        return not problems, problems
+
+    def _status(self) -> messages.AgentStatus:
+        parts, snapshot = self._parts, self._parts.registry.snapshot
+        problems = [*self._is_ready()[1], *parts.ingress.problems()]
+        uptime, state = time.monotonic() - parts.began, parts.state()
+        return messages.AgentStatus(
+            version=__version__,
+            pid=os.getpid(),
+            state="degraded" if state == "ready" and problems else state,
+            started=started(uptime),
+            uptime=round(uptime, 3),
+            networks=len(snapshot.networks),
+            workloads=len({*snapshot.workloads, *snapshot.instances}),
+            running=len(snapshot.instances),
+            config=parts.options.config,
+            state_dir=parts.options.state_dir,
+            socket=parts.options.socket,
+            loop_lag_p99_ms=round(self._lag.percentile(0.99) * 1e3, 2),
+            memory=resident_bytes(),
+            problems=problems,
+        )
+
+
+def _handlers(parts: Parts) -> Handlers:
+    registry, edge, bus, firewall = parts.registry, parts.edge, parts.bus, parts.firewall
+    status = HostStatus(
+        registry,
+        edge,
+        parts.reconciler,
+        firewall,
+        parts.names,
+        parts.upstreams,
+        parts.concerns,
+    )
+    groups = (
+        NetworkHandlers(registry, edge, parts.reconciler, bus, parts.surroundings, status.collect),
+        FirewallHandlers(registry, firewall, bus, parts.cut),
+        PortHandlers(registry, bus, parts.cut, lambda: parts.ingress.settings.ports),
+        PolicyHandlers(registry, edge, firewall, bus, parts.enforces_policies, parts.cut),
+        IngressHandlers(registry, parts.ingress, bus),
+        NameHandlers(registry, parts.names, bus),
+        LeaseHandlers(parts.dhcp),
+        WorkloadHandlers(registry),
+        ContainerHandlers(registry, parts.reconciler, edge, firewall, bus, ZONE),
+        AgentHandlers(parts.reload, parts.reset),
+    )
+    return {name: handler for group in groups for name, handler in group.handlers().items()}
+
+
+def _register(metrics: Metrics, parts: Parts) -> None:
+    """What is counted elsewhere and read at a scrape."""
+    registry = parts.registry
+    gauge, counter = metrics.gauge, metrics.counter
+    gauge("volt_networks", "Networks", lambda: len(registry.snapshot.networks))
+    gauge("volt_workloads_running", "Running workloads", lambda: len(registry.snapshot.instances))
+    gauge("volt_rules", "Firewall rules", lambda: len(registry.snapshot.rules))
+    gauge("volt_policies", "Network policies", lambda: len(registry.snapshot.policies))
+    gauge("volt_forwards", "Port forwards", lambda: len(registry.snapshot.forwards))
+    gauge("volt_routes", "Routes of the ingress", lambda: len(registry.snapshot.routes))
+    gauge("volt_ports", "Ports of workloads", lambda: len(registry.snapshot.ports))
+    gauge("volt_problems", "Unsolved problems", lambda: len(parts.reconciler.problems))
+    register_names(metrics, parts.names)
+    gauge("volt_leases", "Addresses given by DHCP", lambda: len(registry.snapshot.leases))
+    counter("volt_dhcp", "DHCP events", parts.dhcp.counters.as_dict, "kind")
