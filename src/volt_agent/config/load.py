@@ -7,7 +7,6 @@ import stat
 from pathlib import Path
 
 from .check import check
-from .document import Document, Malformed
 from .mistakes import ConfigError, Mistakes
 from .schema import Config
 
@@ -34,6 +33,9 @@ def load(path: Path, *, required: bool = False) -> Config:
 
 def parse(data: bytes, name: str = "config.yaml") -> Config:
     """The configuration in `data`, the bytes of a file called `name`. Raises as `load` does."""
+    # Imported here: without a file, which is how many agents run, nobody waits for the library.
+    from .document import Document, Malformed
+
     mistakes = Mistakes(name)
     try:
         if len(data) > FILE_MAX:
@@ -64,6 +66,8 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _decode(data: bytes) -> str:
+    from .document import Malformed
+
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
