@@ -165,7 +165,7 @@ class Connection:
         if self.is_closed:
             return
         self.is_closed = True
-        self.poller.remove(self.fd)
+        self.poller.forget(self.fd)
         self.poller.unwatch(self)
         self.sock.close()
         self._lost()

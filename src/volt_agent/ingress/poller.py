@@ -79,8 +79,12 @@ class Poller:
         """Have another handler called for `fd`."""
         self._handlers[fd] = handler
 
+    def forget(self, fd: int) -> None:
+        """As `remove`, for a descriptor that is closed now: that takes it out of the set, too."""
+        self._handlers.pop(fd, None)
+
     def remove(self, fd: int) -> None:
-        """Before the descriptor is closed."""
+        """Watch it no more."""
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
