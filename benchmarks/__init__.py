@@ -8,6 +8,7 @@ the peer hold from machine to machine; absolute times do not.
 
 `event_to_effect`  workload start and stop until everything has taken effect
 `restart`          how long names are not answered while the agent restarts
+`reload_loss`      requests and tunnels lost while routes change, beside nginx
 `cli_start`        what `volt net list` costs beside `python3 -c pass`
 `burst`            the lag of the agent's loop while thousands of links come and go
 `memory`           the agent with 1,000 workloads, and after 10,000 changes

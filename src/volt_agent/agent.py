@@ -461,7 +461,7 @@ class Agent:
         }
         api = Api(
             {name: partial(self._once_started, handler) for name, handler in handlers.items()},
-            Probes(self._is_ready, self._status, self._metrics.render),
+            Probes(self._is_ready, self._status, self._render_metrics),
             EventLog(self._bus),
             access_of_this_process(),
             observe=self._metrics.observe_call,
@@ -478,6 +478,9 @@ class Agent:
         """A call that comes during the start waits for its end instead of failing."""
         await self._started.wait()
         return await handler(params)
+
+    def _render_metrics(self) -> bytes:
+        return self._metrics.render() + self._ingress.metrics()
 
     def _is_ready(self) -> tuple[bool, list[str]]:
         if self._state in ("starting", "stopping"):

@@ -109,9 +109,13 @@ def test_timeout_reload_list_status(site: Host) -> None:
     listed = site.volt_json("ingress", "list")
     assert listed[0]["timeout"] == 60
     assert listed[0]["backends"][0]["address"] == "api:3000"
-    status = volt(site, "ingress status")
-    assert "80" in status
-    assert "ws" in status
+    assert " 200 " in get(site, "api.example.com")
+    figures = site.volt_json("ingress", "status")
+    (api, _ws) = figures["routes"]
+    assert (api["name"], api["requests"], api["errors"]) == ("api", 1, 0)
+    assert api["p50_ms"] > 0
+    assert "ws" in volt(site, "ingress status")
+    assert 'volt_ingress_requests_total{route="api",code="2xx"} 1' in site.get("/metrics")[1]
     volt(site, "ingress delete --name ws")
     assert volt(site, "ingress list -q").split() == ["api"]
 

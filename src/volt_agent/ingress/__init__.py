@@ -9,7 +9,7 @@ What is decided, as plain functions and values:
 
 `heads`         request and response heads: strictly one reading, or a refusal with a status
 `chunks`        the framing of chunked bodies, checked before it is passed on
-`table`         RouteTable: host and path -> what answers; made anew for each change, never changed
+`table`         RouteTable: host and path -> what answers; another one after each change
 `targets`       Target and Endpoint: what a route leads to, who may get the next request
 `resolve`       the endpoints of a route's backends in a snapshot
 `health`        from results of probes and requests to who is usable
@@ -27,7 +27,9 @@ What does it:
 `outside`       addresses of backends outside volt, by DNS
 `access_log`    one JSON line for each request
 `counters`      what the metrics and `ingress status` show
-`server`        the plane: follows the snapshot, opens and closes listeners, drains, stops
+`routing`       targets and endpoints, kept in step with the snapshot change by change; draining
+`doors`         the ports that are listened on, who has those that are not to be had; `sockets`
+`server`        the plane: follows the snapshot, tells everybody above, stops; `settings`
 
 The data path uses sockets directly: streams and protocols of an event loop cost two to ten times as
 much for each request. Everything on it runs in callbacks of `poller` that never wait.

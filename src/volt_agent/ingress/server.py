@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -16,15 +17,18 @@ from ..events import Degraded, Repaired
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
+from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
+from .figures import Figures, exposition, figures
 from .health import Standing
 from .limits import Limits
+from .observer import Observer
 from .poller import Poller
 from .probes import Prober
 from .proxy import Proxy
 from .routing import BackendState, Routing
 from .settings import IngressSettings
-from .targets import Endpoint
+from .targets import Endpoint, Target
 from .tls import Certificates, manual_files
 
 log = logging.getLogger(__name__)
@@ -54,6 +58,9 @@ class Ingress:
         self._health = Prober(self._poller, settings.health)
         self._health.on_change = self._health_changed
         self.proxy.on_result = self._health.note
+        self._counters = Counters(time.monotonic())
+        self.proxy.observer = Observer(self._counters)
+        self.proxy.on_refused = self._counters.note_refusal
         self._certificates = Certificates()
         self._has_new_certificates = False
         self.proxy.context_for = self._certificates.context_for
@@ -187,6 +194,18 @@ class Ingress:
     async def reload(self) -> tuple[int, list[str]]:
         """Read certificates again; how many there are, and what is wrong with them."""
         return len(manual_files(self._snapshot.routes.values())), await self._certificates.reload()
+
+    async def figures(self) -> Figures:
+        """What the ingress has done since the agent started."""
+        return await figures(self.proxy, self._counters, self._targets(), time.monotonic())
+
+    def metrics(self) -> bytes:
+        """The same for Prometheus."""
+        text = exposition(self.proxy, self._counters, self._targets(), self._health.standing)
+        return text.encode()
+
+    def _targets(self) -> list[Target]:
+        return [each.target for each in self._routing.live]
 
     def backends(self, route: str) -> list[BackendState]:
         return self._routing.states(route)
