@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -196,7 +196,7 @@ def test_tunnels_count_as_connections_of_their_client() -> None:
         for each in tunnels:
             each.send(UPGRADE)
             assert each.head().startswith(b"HTTP/1.1 101 ")
-        assert made.target.endpoints[0].outstanding == 2
+        assert made.do(lambda: made.target.endpoints[0].outstanding) == 2
         assert made.client().is_closed()
         for each in tunnels:
             each.close()
@@ -205,7 +205,7 @@ def test_tunnels_count_as_connections_of_their_client() -> None:
         client = made.client()
         client.send(UPGRADE)
         assert client.head().startswith(b"HTTP/1.1 101 ")
-        assert made.target.endpoints[0].outstanding == 1
+        assert made.do(lambda: made.target.endpoints[0].outstanding) == 1
 
 
 def free_descriptors() -> int:
@@ -221,7 +221,7 @@ def free_descriptors() -> int:
             each.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def descriptors(more: int) -> Iterator[None]:
     """At most `more` than those that are open can be opened."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -260,8 +260,8 @@ def test_who_comes_when_descriptors_have_run_out_is_served_later() -> None:
         first.send(GET)
         first.head()
         with descriptors(40):
-            crowd = []
-            with pytest.raises(OSError, match="Too many open files"):
+            crowd: list[Peer] = []
+            with contextlib.suppress(OSError):
                 while True:
                     crowd.append(made.client())
             assert first.exactly(2) + first.rest() == b"ok"

@@ -47,9 +47,10 @@ _beginning = re.compile(
     + rb")?)?\r?)"
 ).fullmatch
 
+# With an underscore they are other fields, but not for every backend (CGI, WSGI): those are cut.
 _REQUEST_NAMES = (
-    rb"host|content-length|transfer-encoding|connection|expect|upgrade|te|keep-alive|"
-    rb"proxy-[a-z-]+|forwarded|x-forwarded-[a-z-]+|x-real-ip"
+    rb"host|content[-_]length|transfer[-_]encoding|connection|expect|upgrade|te|keep-alive|"
+    rb"proxy[-_][a-z_-]+|forwarded|x[-_]forwarded[-_][a-z_-]+|x[-_]real[-_]ip"
 )
 _RESPONSE_NAMES = (
     rb"content-length|transfer-encoding|connection|upgrade|keep-alive|proxy-connection"
