@@ -28,7 +28,6 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self._scraped = _Scraped()
-        self._texts: list[Callable[[], str]] = []
         self.registry.register(self._scraped)
         ProcessCollector(registry=self.registry)
         Info("volt_build", "The running agent", registry=self.registry).info(
@@ -71,15 +70,9 @@ class Metrics:
     def observe_lag(self, seconds: float) -> None:
         self._lag.observe(seconds)
 
-    def append(self, text: Callable[[], str]) -> None:
-        """Show also what `text` returns at each scrape: whole families in the text format, where
-        there are too many series for one object each."""
-        self._texts.append(text)
-
     def render(self) -> bytes:
         """Everything, in Prometheus' text format 0.0.4."""
-        texts = "".join(text() for text in self._texts)
-        return generate_latest(self.registry) + texts.encode()
+        return generate_latest(self.registry)
 
 
 Family = type[GaugeMetricFamily] | type[CounterMetricFamily]

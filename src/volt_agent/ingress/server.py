@@ -59,7 +59,7 @@ class Ingress:
         self._health.on_change = self._health_changed
         self.proxy.on_result = self._health.note
         self._counters = Counters(time.monotonic())
-        self.proxy.observer = Observer(self._counters)
+        self.proxy.observer = self._observer = Observer(self._counters)
         self.proxy.on_refused = self._counters.note_refusal
         self._certificates = Certificates()
         self._has_new_certificates = False
@@ -201,7 +201,7 @@ class Ingress:
 
     def metrics(self) -> bytes:
         """The same for Prometheus."""
-        text = exposition(self.proxy, self._counters, self._targets(), self._health.standing)
+        text = exposition(self.proxy, self._observer, self._targets(), self._health.standing)
         return text.encode()
 
     def _targets(self) -> list[Target]:
