@@ -9,6 +9,7 @@ What is decided, as plain functions and values:
 
 `heads`         request and response heads: strictly one reading, or a refusal with a status
 `chunks`        the framing of chunked bodies, checked before it is passed on
+`forwarded`     what a backend is told of the client
 `table`         RouteTable: host and path -> what answers; another one after each change
 `targets`       Target and Endpoint: what a route leads to, who may get the next request
 `resolve`       the endpoints of a route's backends in a snapshot

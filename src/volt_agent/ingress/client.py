@@ -47,6 +47,10 @@ _simple_line = re.compile(
 _Seen = tuple[bytes, bytes, bytes, bool]
 _seen: dict[bytes, _Seen] = {}
 _SEEN_MAX, _SEEN_SIZE = 2048, 2048
+# Hashes of fields that came once: only what comes again is worth keeping, so nobody flushes the
+# others' out with ever new ones.
+_once: set[int] = set()
+_ONCE_MAX = 8192
 _is_secret = re.compile(rb"(?i:\nauthorization:)").search
 _CHALLENGE = b"/.well-known/acme-challenge/"
 _RETRY_AFTER = b"Retry-After: 5\r\n"
@@ -268,10 +272,16 @@ class Client(Connection):
             or _is_secret(data) is not None
         ):
             return
+        key = data[start:]
+        if hash(key) not in _once:
+            if len(_once) >= _ONCE_MAX:
+                _once.clear()
+            _once.add(hash(key))
+            return
         if len(_seen) >= _SEEN_MAX:
             _seen.clear()
         fields = request[start : -len(self._tail)]
-        _seen[data[start:]] = (head.host, head.authority, fields, head.keep_alive)
+        _seen[key] = (head.host, head.authority, fields, head.keep_alive)
 
     def _take_body(self, data: bytes) -> None:
         """Pass on what belongs to the body; keep what is ahead of its turn."""
