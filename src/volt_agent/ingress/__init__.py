@@ -15,6 +15,7 @@ What is decided, as plain functions and values:
 `resolve`       the endpoints of a route's backends in a snapshot
 `health`        from results of probes and requests to who is usable
 `client_hello`  the server name in the first bytes of a TLS connection
+`certificate`   a chain and a key: what is refused, what is warned of
 
 What does it:
 
@@ -22,8 +23,9 @@ What does it:
 `connection`    what both ends have in common: output that waits, backpressure, closing
 `client`        the client's end: heads, bodies, limits, refusals
 `backend`       the backend's end, and the pool of idle ones
+`handshake`     a TLS connection until it is encrypted, passed through (`passthrough`) or refused
 `tunnel`        both directions after an Upgrade or for TLS passed through
-`tls`           certificates by name, contexts, handshakes
+`tls`           certificates by name, read again when their files change; `tls_profile`
 `probes`        active health checks
 `outside`       addresses of backends outside volt, by DNS
 `access_log`    one JSON line for each request
