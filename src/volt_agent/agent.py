@@ -133,7 +133,7 @@ class Agent:
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
-        self._ingress = Ingress(IngressSettings.of(config.ingress), self._manager, self._bus)
+        self._ingress = Ingress(IngressSettings.of(config), self._manager, self._bus)
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_names
         )
@@ -557,7 +557,7 @@ class Agent:
             self._config = keep_for_restart(self._config, fresh)
             self._names.configure(dns_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
-            self._ingress.configure(IngressSettings.of(self._config.ingress))
+            self._ingress.configure(IngressSettings.of(self._config))
             await self._put_host_policy()
             await self._ingress.settled()
             await self._lifecycle.join_default()

@@ -115,7 +115,7 @@ class IngressOnly:
         loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
 
     def _settings(self) -> IngressSettings:
-        return IngressSettings.of(self._config.ingress, always=True)
+        return IngressSettings.of(self._config, always=True)
 
     def _open_ports(self) -> None:
         """Raises Failed where waiting would not help."""

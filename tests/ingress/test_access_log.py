@@ -45,6 +45,7 @@ def logged(path: Path, *requests: Request) -> list[dict[str, Any]]:
     for each in requests:
         log.write(each, Target("web"), 1.5)  # type: ignore[arg-type]
     log.close()
+    log.wait()
     return lines(path)
 
 
@@ -52,7 +53,7 @@ def test_requests_through_the_proxy_are_logged(tmp_path: Path) -> None:
     """One line each, with what was asked and what was answered, whoever answered."""
     path = tmp_path / "access.log"
     observer = Observer(Counters(0.0))
-    observer.log = AccessLog(str(path))
+    observer.log = log = AccessLog(str(path))
     with bench(answers(OK)) as made:
         made.proxy.observer = observer
         client = made.client()
@@ -62,7 +63,8 @@ def test_requests_through_the_proxy_are_logged(tmp_path: Path) -> None:
             assert client.head() + client.exactly(2) == OK
         client.send(b"nonsense\r\n\r\n")
         assert client.rest().startswith(b"HTTP/1.1 400 ")
-    observer.log.close()
+    observer.log_to(None)
+    log.wait()
     one, two, refused = lines(path)
     assert one["time"].startswith("20")
     assert one["time"].endswith("Z")
@@ -131,6 +133,7 @@ def test_a_rotated_file_is_reopened(tmp_path: Path) -> None:
     until(path.exists)
     log.write(Request(), Target("web"), 1.5)  # type: ignore[arg-type]
     log.close()
+    log.wait()
     assert len(lines(old)) == len(lines(path)) == 1
     assert log.lost == 0
 
@@ -146,6 +149,7 @@ def test_a_file_that_takes_nothing_costs_lines_only(tmp_path: Path) -> None:
     assert time.thread_time() - started < 2.0
     assert log.lost >= 1
     log.close()
+    log.wait()
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # let the thread go
     until(lambda: log._fd >= 0)
     os.close(reader)
@@ -164,5 +168,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     folder.mkdir()
     log.write(Request(), Target("web"), 1.5)  # type: ignore[arg-type]
     log.close()
+    log.wait()
     assert len(lines(folder / "log")) == 1
     assert log.problem is None

@@ -115,9 +115,12 @@ class AccessLog:
         self._has_lines.set()
 
     def close(self) -> None:
-        """Write what waits, for FLUSH_SECONDS at most, and log nothing more."""
+        """Log nothing more. What waits is still written."""
         self._is_closed.set()
         self._has_lines.set()
+
+    def wait(self) -> None:
+        """Wait until everything is written after `close`, FLUSH_SECONDS at most. In a thread."""
         self._thread.join(FLUSH_SECONDS)
 
     # ---- on the loop ----------------------------------------------------------------------------

@@ -14,13 +14,23 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """The proxy's observer. `log` may be set and taken away at any time."""
+    """The proxy's observer. `log` is None while there is none."""
 
     __slots__ = ("counters", "log")
 
     def __init__(self, counters: Counters) -> None:
         self.counters = counters
         self.log: AccessLog | None = None
+
+    def log_to(self, place: str | None) -> None:
+        """Have an access log there, or none; a file is opened anew if that is where it goes
+        already."""
+        if self.log is not None and self.log.place == place:
+            self.log.reopen()
+            return
+        if self.log is not None:
+            self.log.close()
+        self.log = None if place is None else AccessLog(place)
 
     def finished(self, client: Client, target: Target | None) -> None:
         """Called once for each request, however it ended."""

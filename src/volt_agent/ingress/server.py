@@ -17,15 +17,18 @@ from ..events import Degraded, Repaired
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
+from .access_log import AccessLog
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
 from .health import Standing
 from .limits import Limits
 from .observer import Observer
+from .outside import OutsideNames
 from .poller import Poller
 from .probes import Prober
 from .proxy import Proxy
+from .resolve import hosts_of
 from .routing import BackendState, Routing
 from .settings import IngressSettings
 from .targets import Endpoint, Target
@@ -61,10 +64,13 @@ class Ingress:
         self._counters = Counters(time.monotonic())
         self.proxy.observer = self._observer = Observer(self._counters)
         self.proxy.on_refused = self._counters.note_refusal
+        self._names = OutsideNames(self._look_again)
+        self._old_logs: list[AccessLog] = []  # to be closed
         self._certificates = Certificates()
         self._has_new_certificates = False
         self.proxy.context_for = self._certificates.context_for
         self._routing = Routing(self.proxy, self._health, observes=observes)
+        self._routing.outside = self._names.addresses
         self._doors = Doors(manager, self._accept)
         self._snapshot = Snapshot()
         self._on_ports: PortsChanged = _nobody
@@ -85,6 +91,7 @@ class Ingress:
         self._snapshot = snapshot
         self._poller.start()
         self._routing.start(snapshot)
+        self._names.want(self._routing.hosts())
         self._want_doors()
         self._told = self.ports
 
@@ -102,6 +109,8 @@ class Ingress:
         routes = [each for each in change.touched() if isinstance(each, Route)]
         if routes:
             self._want_doors()
+        if any(map(hosts_of, routes)):
+            self._names.want(self._routing.hosts())
         if any(each.tls == "manual" for each in routes):
             self._has_new_certificates = True
             self._look_soon()
@@ -117,6 +126,7 @@ class Ingress:
         that are new."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._certificates.watch, name="certificates")
+            group.start_soon(self._names.run, name="outside names")
             await self._look_after_doors()
 
     async def _look_after_doors(self) -> None:
@@ -127,6 +137,7 @@ class Ingress:
             self._wake.clear()
             if self._has_new_certificates:
                 await self._use_certificates()
+            await self._close_old_logs()
             await self._look_at_doors()
             if not self._wake.is_set():
                 self._is_settled.set()
@@ -155,6 +166,12 @@ class Ingress:
         self._health.close()
         self._routing.close()
         self._poller.close()
+        self._log_to(None)
+        await self._close_old_logs()
+        requests = self._observer.log
+        self._observer.log_to(None)
+        if requests is not None:
+            await asyncio.to_thread(requests.wait)
 
     # ---- for the operator -----------------------------------------------------------------------
 
@@ -177,11 +194,15 @@ class Ingress:
 
     def problems(self) -> list[str]:
         """What is not as it should be, in sentences."""
-        return [
+        found = [
             f"ingress: port {each.port} ({each.scheme}): {each.reason}"
             for each in self.doors()
             if each.state == "busy"
         ]
+        requests = self._observer.log
+        if requests is not None and requests.problem is not None:
+            found.append(f"ingress: access log {requests.place}: {requests.problem}")
+        return found
 
     def certificate(self, route: Route) -> str | None:
         """How it is with the certificate of a route, in words; None where no TLS ends here."""
@@ -192,7 +213,10 @@ class Ingress:
         return None
 
     async def reload(self) -> tuple[int, list[str]]:
-        """Read certificates again; how many there are, and what is wrong with them."""
+        """Read certificates again, and begin a new access log if the file was moved away; how many
+        certificates there are, and what is wrong with them."""
+        if self._observer.log is not None:
+            self._observer.log.reopen()
         return len(manual_files(self._snapshot.routes.values())), await self._certificates.reload()
 
     async def figures(self) -> Figures:
@@ -216,6 +240,22 @@ class Ingress:
         self.proxy.trusted = self._settings.trusted
         self.proxy.https_port = self._settings.ports.https
         self._health.configure(self._settings.health)
+        self._log_to(self._settings.access_log)
+
+    def _log_to(self, place: str | None) -> None:
+        former = self._observer.log
+        if former is not None and former.place == place:
+            former.reopen()
+        elif former is not None or place is not None:
+            self._observer.log = None if place is None else AccessLog(place)
+            if former is not None:
+                self._old_logs.append(former)
+                self._look_soon()
+        self._names.configure(self._settings.upstreams)
+        self._observer.log_to(self._settings.access_log)
+
+    def _look_again(self, host: str) -> None:
+        self._routing.look_again([host], self._snapshot)
 
     def _health_changed(self, endpoint: Endpoint, standing: Standing) -> None:
         self._is_judged.set()
@@ -234,6 +274,11 @@ class Ingress:
     def _look_soon(self) -> None:
         self._is_settled.clear()
         self._wake.set()
+
+    async def _close_old_logs(self) -> None:
+        """In a thread: a file that takes nothing would hold up the loop."""
+        while self._old_logs:
+            await asyncio.to_thread(self._old_logs.pop().close)
 
     async def _use_certificates(self) -> None:
         self._has_new_certificates = False
