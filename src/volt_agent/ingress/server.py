@@ -17,7 +17,6 @@ from ..events import Degraded, Repaired
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
-from .access_log import AccessLog
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
@@ -65,7 +64,6 @@ class Ingress:
         self.proxy.observer = self._observer = Observer(self._counters)
         self.proxy.on_refused = self._counters.note_refusal
         self._names = OutsideNames(self._look_again)
-        self._old_logs: list[AccessLog] = []  # to be closed
         self._certificates = Certificates()
         self._has_new_certificates = False
         self.proxy.context_for = self._certificates.context_for
@@ -137,7 +135,6 @@ class Ingress:
             self._wake.clear()
             if self._has_new_certificates:
                 await self._use_certificates()
-            await self._close_old_logs()
             await self._look_at_doors()
             if not self._wake.is_set():
                 self._is_settled.set()
@@ -166,8 +163,6 @@ class Ingress:
         self._health.close()
         self._routing.close()
         self._poller.close()
-        self._log_to(None)
-        await self._close_old_logs()
         requests = self._observer.log
         self._observer.log_to(None)
         if requests is not None:
@@ -240,17 +235,6 @@ class Ingress:
         self.proxy.trusted = self._settings.trusted
         self.proxy.https_port = self._settings.ports.https
         self._health.configure(self._settings.health)
-        self._log_to(self._settings.access_log)
-
-    def _log_to(self, place: str | None) -> None:
-        former = self._observer.log
-        if former is not None and former.place == place:
-            former.reopen()
-        elif former is not None or place is not None:
-            self._observer.log = None if place is None else AccessLog(place)
-            if former is not None:
-                self._old_logs.append(former)
-                self._look_soon()
         self._names.configure(self._settings.upstreams)
         self._observer.log_to(self._settings.access_log)
 
@@ -274,11 +258,6 @@ class Ingress:
     def _look_soon(self) -> None:
         self._is_settled.clear()
         self._wake.set()
-
-    async def _close_old_logs(self) -> None:
-        """In a thread: a file that takes nothing would hold up the loop."""
-        while self._old_logs:
-            await asyncio.to_thread(self._old_logs.pop().close)
 
     async def _use_certificates(self) -> None:
         self._has_new_certificates = False
