@@ -26,10 +26,10 @@ What does it:
 `handshake`     a TLS connection until it is encrypted, passed through (`passthrough`) or refused
 `tunnel`        both directions after an Upgrade or for TLS passed through
 `tls`           certificates by name, read again when their files change; `tls_profile`
-`probes`        active health checks
+`probes`        active health checks, and the live table of how every backend is; `probe`: one check
 `outside`       addresses of backends outside volt, by DNS
 `access_log`    one JSON line for each request
-`counters`      what the metrics and `ingress status` show
+`counters`      what is counted of requests; `observer` counts, `figures` shows it
 `routing`       targets and endpoints, kept in step with the snapshot change by change; draining
 `doors`         the ports that are listened on, who has those that are not to be had; `sockets`
 `server`        the plane: follows the snapshot, tells everybody above, stops; `settings`
