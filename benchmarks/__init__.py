@@ -8,6 +8,7 @@ the peer hold from machine to machine; absolute times do not.
 
 `event_to_effect`  workload start and stop until everything has taken effect
 `restart`          how long names are not answered while the agent restarts
+`reload_loss`      requests and tunnels lost while routes change, beside nginx
 `cli_start`        what `volt net list` costs beside `python3 -c pass`
 `dns_throughput`   names: CPU per query beside dnsmasq and unbound
 `dns_update`       names: from a change to the right answer, idle, loaded and flooded

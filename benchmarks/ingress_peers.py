@@ -24,7 +24,8 @@ events {{ worker_connections 8000; }}
 http {{
   access_log off; keepalive_requests 100000000; keepalive_timeout 75; client_max_body_size 0;
   client_body_temp_path {room}/{name}-body; proxy_temp_path {room}/{name}-proxy;
-  fastcgi_temp_path {room}/{name}-f; uwsgi_temp_path {room}/{name}-u; scgi_temp_path {room}/{name}-s;
+  fastcgi_temp_path {room}/{name}-f; uwsgi_temp_path {room}/{name}-u; 
+  scgi_temp_path {room}/{name}-s;
   {http}
 }}
 """
@@ -42,6 +43,16 @@ _PROXY = """
     proxy_request_buffering off; proxy_buffering on; proxy_max_temp_file_size 0;
     location / {{ proxy_pass http://origin; }}
     location /post {{ proxy_pass http://bodies; }} }}
+"""
+_TLS = """
+  upstream origin {{ server 127.0.0.1:{origin}; keepalive 1024; keepalive_requests 100000000; }}
+  server {{ listen 127.0.0.1:{port} ssl backlog=4096; proxy_http_version 1.1;
+    ssl_certificate {room}/{certificate}; ssl_certificate_key {room}/{certificate};
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers off; ssl_ecdh_curve X25519:P-256;
+    proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host;
+    location / {{ proxy_pass http://origin; }} }}
 """
 _HAPROXY = """
 global
@@ -160,6 +171,11 @@ class Field:
     def nginx(self) -> Daemon:
         return self._nginx("nginx", PROXY_CORE, free_port(), _PROXY)
 
+    def nginx_tls(self, certificate: str) -> Daemon:
+        """Over TLS; `certificate` is a file in `room` with the key in it."""
+        http = _TLS.replace("{certificate}", certificate)
+        return self._nginx(f"nginx-{certificate}", PROXY_CORE, free_port(), http)
+
     def haproxy(self) -> Daemon:
         port = free_port()
         path = self.room / "haproxy.cfg"
@@ -178,7 +194,7 @@ class Field:
 
     def wrk(
         self, proxy: Daemon, seconds: float, connections: int, path: str = "/", script: str = "",
-        host: str = "h0.example.com",
+        host: str = "h0.example.com", at: str = "http://127.0.0.1",
     ) -> tuple[float, float, float]:  # fmt: skip
         """CPU us of the proxy for each request, requests per second, and p99 in ms."""
         command = [
@@ -190,7 +206,7 @@ class Field:
         libraries = ":".join(map(str, UNPACKED.glob("usr/lib/*")))
         before = proxy.cpu
         result = subprocess.run(
-            [*command, f"http://127.0.0.1:{proxy.port}{path}"],
+            [*command, f"{at}:{proxy.port}{path}"],
             capture_output=True, text=True, check=True,
             env={**os.environ, "LD_LIBRARY_PATH": libraries},
         ).stdout  # fmt: skip

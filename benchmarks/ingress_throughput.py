@@ -31,10 +31,11 @@ def main() -> None:
     with Field() as field:
         proxies = [field.volt(), field.nginx(), field.haproxy()]
         print(f"  {'CPU us for each request':36}" + "".join(f"{each.name:>20}" for each in proxies))
+        idle = [(each.name, idle_bytes(each) / 1000) for each in proxies]
         missed = [case for case in CASES if not measure(field, proxies, case, seconds, rounds)]
         crowd(field, proxies[0], seconds, rounds)
-        for each in proxies:
-            print(f"  idle connection, {each.name}: {idle_bytes(each) / 1000:.2f} KB")
+        for name, size in idle:
+            print(f"  idle connection, {name}: {size:.2f} KB")
     if missed:
         print(f"  MISSED: {', '.join(missed)}")
         raise SystemExit(1)

@@ -25,6 +25,12 @@ def test_everything_else_is_taken_word_for_word() -> None:
     assert (policy.ping, policy.interfaces, policy.settling) == (True, ("virbr0",), True)
 
 
+def test_the_ports_of_the_ingress_are_open() -> None:
+    """While it listens on them."""
+    policy = host_policy(FirewallSection(), [2222], settling=False, ingress_ports=[80])
+    assert set(policy.ports) == {SSH, HostPort("tcp", 80, 80)}
+
+
 def test_a_host_that_lets_everything_in_has_nothing_to_settle() -> None:
     """host_inbound allow: the deny that waits does not exist."""
     section = FirewallSection(host_inbound="allow")

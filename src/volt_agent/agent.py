@@ -127,7 +127,7 @@ class Agent:
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
         self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
-        self._ingress = Ingress(IngressSettings.of(config.ingress), self._manager, self._bus)
+        self._ingress = Ingress(IngressSettings.of(config), self._manager, self._bus)
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_network
         )
@@ -475,7 +475,7 @@ class Agent:
             self._names.configure(dns_settings(self._config))
             self._dhcp.configure(dhcp_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
-            self._ingress.configure(IngressSettings.of(self._config.ingress))
+            self._ingress.configure(IngressSettings.of(self._config))
             await self._put_host_policy()
             await self._ingress.settled()
             await self._lifecycle.join_default()

@@ -55,7 +55,7 @@ class ControlPlane:
         handlers = _handlers(self._parts)
         api = Api(
             {name: partial(self._once_up, handler) for name, handler in handlers.items()},
-            Probes(self._is_ready, self._status, self._metrics.render),
+            Probes(self._is_ready, self._status, self._render_metrics),
             EventLog(self._parts.bus),
             access_of_this_process(),
             observe=self._metrics.observe_call,
@@ -67,6 +67,9 @@ class ControlPlane:
         """A call that comes during the start waits for its end instead of failing."""
         await self._parts.is_up.wait()
         return await handler(params)
+
+    def _render_metrics(self) -> bytes:
+        return self._metrics.render() + self._parts.ingress.metrics()
 
     def _is_ready(self) -> tuple[bool, list[str]]:
         state = self._parts.state()

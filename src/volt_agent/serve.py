@@ -115,7 +115,7 @@ class IngressOnly:
         loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
 
     def _settings(self) -> IngressSettings:
-        return IngressSettings.of(self._config.ingress, always=True)
+        return IngressSettings.of(self._config, always=True)
 
     def _open_ports(self) -> None:
         """Raises Failed where waiting would not help."""
@@ -138,11 +138,14 @@ class IngressOnly:
         }
         return Api(
             handlers,
-            Probes(self._is_ready, self._status, self._metrics.render),
+            Probes(self._is_ready, self._status, self._render_metrics),
             EventLog(self._bus),
             access_of_this_process(),
             observe=self._metrics.observe_call,
         )
+
+    def _render_metrics(self) -> bytes:
+        return self._metrics.render() + self._ingress.metrics()
 
     def _is_ready(self) -> tuple[bool, list[str]]:
         return (False, ["the agent is stopping"]) if self._is_stopping else (True, [])

@@ -48,6 +48,7 @@ ingress:
   http_port: 8080
   https_port: 8443
   trusted_proxies: [192.0.2.0/24, 2001:db8::/32]
+  access_log: /var/log/volt/access.log
   acme:
     directory: https://localhost:14000/dir
     email: ops@example.com
@@ -135,6 +136,7 @@ def test_every_key_can_be_set() -> None:
     )
     assert [network.dns.enabled, network.dhcp.enabled, ingress.enabled] == [False] * 3
     assert ingress.stop_timeout == 2.5
+    assert ingress.access_log == "/var/log/volt/access.log"
     assert ingress.trusted_proxies == (IPv4Network("192.0.2.0/24"), IPv6Network("2001:db8::/32"))
     assert ingress.acme.eab == Eab(kid="one", hmac_key="c2VjcmV0")
     assert ingress.health.interval == 1.0
@@ -223,6 +225,9 @@ def test_no_status_listener(text: str, listen: None) -> None:
         ("ingress.trusted_proxies[0]", "192.0.2.1/24"),
         ("ingress.trusted_proxies[0]", "'fe80::1%eth0'"),
         ("ingress.trusted_proxies[0]", "example.com"),
+        ("ingress.access_log", "true"),
+        ("ingress.access_log", "stdout"),
+        ("ingress.access_log", "access.log"),
         ("ingress.acme.directory", "http://example.com/dir"),
         ("ingress.acme.directory", "https://user:word@example.com/"),
         ("ingress.acme.directory", "https://"),
@@ -422,3 +427,9 @@ _TREES = st.recursive(
 def test_any_shape_is_read_or_refused(text: str) -> None:
     """Known keys on any level with values of any kind never lead to another error."""
     assert all(each.startswith("config.yaml: ") for each in outcome(text.encode()))
+
+
+@pytest.mark.parametrize(("written", "read"), [("off", None), ("stderr", "stderr")])
+def test_the_access_log_is_off_or_somewhere(written: str, read: str | None) -> None:
+    """`off` is a word like others here, no boolean."""
+    assert parse(f"ingress: {{access_log: {written}}}".encode()).ingress.access_log == read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 
@@ -109,9 +110,13 @@ def test_timeout_reload_list_status(site: Host) -> None:
     listed = site.volt_json("ingress", "list")
     assert listed[0]["timeout"] == 60
     assert listed[0]["backends"][0]["address"] == "api:3000"
-    status = volt(site, "ingress status")
-    assert "80" in status
-    assert "ws" in status
+    assert " 200 " in get(site, "api.example.com")
+    figures = site.volt_json("ingress", "status")
+    (api, _ws) = figures["routes"]
+    assert (api["name"], api["requests"], api["errors"]) == ("api", 1, 0)
+    assert api["p50_ms"] > 0
+    assert "ws" in volt(site, "ingress status")
+    assert 'volt_ingress_requests_total{route="api",code="2xx"} 1' in site.get("/metrics")[1]
     volt(site, "ingress delete --name ws")
     assert volt(site, "ingress list -q").split() == ["api"]
 
@@ -200,13 +205,18 @@ def test_a_repeated_create_changes_nothing(site: Host) -> None:
 
 
 def test_the_configuration_is_reloaded(site: Host) -> None:
-    """Other ports are listened on, and the firewall follows."""
+    """Other ports are listened on, and the firewall follows; an access log is on or off."""
     site.call("ingress.create", name="web", hostname="app.example.com", backends=["web:8080"])
     config = site.path("/run/host/config.yaml")
     config.write_text("ingress: {http_port: 8080}\n")
     assert "ingress.http_port" in volt(site, "agent reload")
     assert " 200 " in get(site, "app.example.com", port=8080)
     assert get(site, "app.example.com", port=80) == ""
+    config.write_text("ingress: {access_log: /run/host/access.log}\n")
+    volt(site, "agent reload")
+    assert " 200 " in get(site, "app.example.com", "/logged", port=80)
     config.write_text("")
     volt(site, "agent reload")
-    assert " 200 " in get(site, "app.example.com", port=80)
+    assert " 200 " in get(site, "app.example.com", "/silent", port=80)
+    (line,) = site.path("/run/host/access.log").read_text().splitlines()
+    assert json.loads(line)["path"] == "/logged"

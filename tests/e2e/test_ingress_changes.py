@@ -14,6 +14,7 @@ from tests.support.web import Web, get
 pytestmark = pytest.mark.kernel
 
 CLIENTS, TUNNELS, CHANGES = 10, 20, 100
+EFFECTIVE_MS = 50  # a guard; it takes less than 5
 
 
 @pytest.fixture
@@ -103,6 +104,7 @@ def test_a_stop_of_one_backend_fails_no_request(site: Host) -> None:
     report = busy.stop()
     servers.stop()
     check(report, tunnels=0)
+    assert site.events("workload.stopped")[0]["effective_ms"] < EFFECTIVE_MS
 
 
 def test_a_restart_refuses_nobody(host: Host) -> None:

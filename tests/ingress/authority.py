@@ -12,13 +12,14 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from volt_agent.ingress.certificate import Files
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 NOW = datetime.now(UTC)
 _DAY = timedelta(days=1)
+_SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 @cache
@@ -32,11 +33,9 @@ class Authority:
 
     def __init__(self) -> None:
         self._root_key = ec.generate_private_key(ec.SECP256R1())
-        self.root = _sign("Test Root", self._root_key, None, self._root_key, [_ca(None)])
+        self.root = _sign("Test Root", self._root_key, None, self._root_key, _ca(None))
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self.intermediate = _sign(
-            "Test Intermediate", self._key, self.root, self._root_key, [_ca(0)]
-        )
+        self.intermediate = _sign("Test Intermediate", self._key, self.root, self._root_key, _ca(0))
 
     def issue(
         self,
@@ -48,7 +47,7 @@ class Authority:
     ) -> tuple[x509.Certificate, PrivateKey]:
         """A certificate for `names`; without names it has no subjectAltName."""
         key = key or ec.generate_private_key(ec.SECP256R1())
-        extensions: list[x509.ExtensionType] = [_ca(-1)]
+        extensions: list[x509.ExtensionType] = [_SERVER]
         if names:
             extensions.append(x509.SubjectAlternativeName([_name(each) for each in names]))
         leaf = _sign(common_name, key, self.intermediate, self._key, extensions, begins, ends)
@@ -113,11 +112,16 @@ def _sign(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _ca(length: int | None) -> x509.BasicConstraints:
-    """For an authority with at most `length` others below it; none at all if negative."""
-    if length is not None and length < 0:
-        return x509.BasicConstraints(ca=False, path_length=None)
-    return x509.BasicConstraints(ca=True, path_length=length)
+def _ca(length: int | None) -> list[x509.ExtensionType]:
+    """What makes an authority, with at most `length` others below it."""
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+         "encipher_only", "decipher_only"), False,
+    )  # fmt: skip
+    return [
+        x509.BasicConstraints(ca=True, path_length=length),
+        x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage),
+    ]
 
 
 def _name(name: str) -> x509.GeneralName:

@@ -151,9 +151,14 @@ class Bench:
         self._clients.append(peer)
         return peer
 
-    def close(self) -> None:
+    def forget_clients(self) -> None:
+        """Close all clients."""
         for each in self._clients:
             each.close()
+        self._clients.clear()
+
+    def close(self) -> None:
+        self.forget_clients()
         for end in [*self.proxy.clients, *self.proxy.tunnels]:
             self.do(end.close)
         self.do(self.proxy.forget, self.target)

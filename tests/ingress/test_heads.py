@@ -207,7 +207,7 @@ def end_to_end(event: h11.Request) -> list[tuple[bytes, bytes]]:
     return [
         (name, value)
         for name, value in event.headers
-        if name not in HOP | named
+        if name not in HOP | named | {b"content_length", b"transfer_encoding"}
         and not name.startswith((b"proxy-", b"x-forwarded-", b"x-real-ip"))
     ]
 

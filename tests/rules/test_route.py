@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.networks.build import backend
 from volt_agent.errors import Invalid, NotFound, Refused, VoltError
-from volt_agent.model.route import ANY_HOST, Backend
+from volt_agent.model.route import ANY_HOST, Backend, IngressPorts, Route, TlsMode
 from volt_agent.model.snapshot import Snapshot
+from volt_agent.rules.forward import add_forward
 from volt_agent.rules.route import Asked, create_route, delete_route, parse_backend, parse_hostname
 
 
@@ -130,3 +132,38 @@ def test_any_text_is_a_host_a_backend_or_refused(text: str) -> None:
         except VoltError:
             continue
         assert str(found) == ANY_HOST or parse(str(found)) == found
+
+
+def test_a_port_has_one_owner() -> None:
+    """Of a forward and the ingress the later is refused, in words that name the other."""
+    wanted = backend("web")
+    forward = add_forward(wanted, "80-90", "web", "80", "tcp", "192.0.2.1", [])
+    forwarded = wanted.apply(forward)
+    plain = Asked(name="a", backends=["web:80"], hostname="a.example.com")
+    with pytest.raises(Refused, match=r"port 80 .* 192\.0\.2\.1:80-90/tcp -> web:80-90"):
+        create_route(forwarded, plain)
+    assert create_route(forwarded, plain, IngressPorts(http=8080)).put
+    assert create_route(forwarded, plain, IngressPorts(enabled=False)).put
+    routed = wanted.apply(create_route(wanted, plain))
+    with pytest.raises(Refused, match="the ingress takes http requests at 80"):
+        add_forward(routed, "80", "web", "80", "tcp", None, [])
+    assert add_forward(routed, "80", "web", "80", "udp", None, []).put
+    assert add_forward(routed, "443", "web", "443", "tcp", None, []).put  # no route needs it
+
+
+@pytest.mark.parametrize(
+    ("ports", "tls", "needed"),
+    [
+        (IngressPorts(), (), {}),
+        (IngressPorts(), ("off",), {"http": 80}),
+        (IngressPorts(81, 444), ("off", "passthrough"), {"http": 81, "https": 444}),
+        (IngressPorts(always=True), (), {"http": 80, "https": 443}),
+        (IngressPorts(enabled=False, always=True), ("manual",), {}),
+    ],
+)
+def test_ports_are_needed_by_routes(
+    ports: IngressPorts, tls: tuple[TlsMode, ...], needed: dict[str, int]
+) -> None:
+    """http by any, https by one with TLS in any form."""
+    routes = [Route(f"r{each}", 1, "a.example.com", "/", (), tls=each) for each in tls]
+    assert ports.needed_by(routes) == needed

@@ -219,6 +219,16 @@ def absolute_path(value: object) -> str:
     return text
 
 
+def access_log(value: object) -> str | None:
+    """Where the access log goes: "stderr" or a path; None for nowhere."""
+    if value in ("off", "stderr"):
+        return None if value == "off" else "stderr"
+    try:
+        return absolute_path(value)
+    except Unfit:
+        raise Unfit("off, stderr or the absolute path of a file") from None
+
+
 def token(value: object) -> str:
     """Printable text without spaces."""
     text = _text(value, "text without spaces")

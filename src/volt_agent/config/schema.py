@@ -114,7 +114,8 @@ class HealthSection(Section, frozen=True):
 
 
 class IngressSection(Section, frozen=True):
-    """`ingress`. `stop_timeout`: seconds that requests in flight get when the agent stops."""
+    """`ingress`. `stop_timeout`: seconds that requests in flight get when the agent stops.
+    `access_log`: "stderr" or a path, None for none."""
 
     enabled: Annotated[bool, readers.boolean] = True
     stop_timeout: Annotated[float, readers.seconds(0, 3600)] = 5.0
@@ -123,6 +124,7 @@ class IngressSection(Section, frozen=True):
     trusted_proxies: Annotated[
         tuple[IPv4Network | IPv6Network, ...], ListOf(readers.proxy_range, 256)
     ] = ()
+    access_log: Annotated[str | None, readers.access_log] = None
     acme: AcmeSection = AcmeSection()
     health: HealthSection = HealthSection()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .chunks import Chunks
 from .connection import PIECE, WOULD_WAIT, Connection
-from .heads import CHUNKED, UNTIL_CLOSE, Refused, read_response
+from .heads import CHUNKED, UNTIL_CLOSE, Refused, ResponseHead, read_response
 from .poller import IN, NEVER, OUT, Poller
 from .targets import Endpoint
 
@@ -277,9 +277,19 @@ class Backend(Connection):
             if len(_seen) >= _SEEN_MAX:
                 _seen.clear()
             _seen[data[: head.size]] = (head.passed + b"\r\n", head.framing, head.status)
+        if 0 <= head.framing <= len(rest):
+            self._answer_at_once(head, rest, client)
+            return
         client.answer(head)
         if self.peer is client:
             self._read_body(rest, client)
+
+    def _answer_at_once(self, head: ResponseHead, body: bytes, client: Client) -> None:
+        if len(body) > head.framing:
+            # More than it announced: the rest is nobody's, and so is the connection.
+            body, self._keeps = body[: head.framing], False
+        self._release_to_pool()
+        client.answered(head.status, client.head_of(head) + body)
 
     def _read_body(self, data: bytes, client: Client) -> None:
         left = self._left

@@ -129,18 +129,22 @@ def read_file(path: str) -> bytes:
     try:
         # A pipe or a terminal must not make us wait.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            return _content(fd, path)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise Refused(f"{path} is not a regular file")
-        if status.st_size > _FILE_MAX:
-            raise Refused(f"{path} is larger than any certificate: {status.st_size} bytes")
-        try:
-            return file.read(_FILE_MAX)
-        except OSError as error:
-            raise Refused(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _content(fd: int, path: str) -> bytes:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(f"{path} is not a regular file")
+    if status.st_size > _FILE_MAX:
+        raise Refused(f"{path} is larger than any certificate: {status.st_size} bytes")
+    with open(fd, "rb", closefd=False) as file:
+        return file.read(_FILE_MAX)
 
 
 def _read_chain(pem: bytes, path: str) -> list[x509.Certificate]:

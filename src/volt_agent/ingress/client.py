@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from .backend import Backend
 from .chunks import Chunks
 from .connection import PIECE, WOULD_WAIT, Connection
-from .forwarded import fields_for, request_for, tail_for, trusted_request_for
+from .forwarded import request_for, tail_for, trusted_request_for
 from .heads import CHUNKED, HEAD_MAX, UNTIL_CLOSE, Refused, RequestHead, ResponseHead, read_request
 from .poller import IN
 from .table import Redirect
@@ -41,11 +41,17 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE
 _simple_line = re.compile(
     rb"(?!CONNECT )([!#$%&'*+\-.^_`|~0-9A-Za-z]++) (/[!\"$-~]{0,8000}+) HTTP/1\.1\r\n"
 ).match
-# The fields of requests seen before -> (host, authority, fields for the backend). Clients repeat
-# them from one request to the next. No route is in it, so no change makes it wrong.
-_Seen = tuple[bytes, bytes, bytes]
+# The fields of requests seen before -> (host, authority, fields for the backend, whether to keep
+# the connection). Clients repeat them from one request to the next. No route is in it, so no change
+# makes it wrong.
+_Seen = tuple[bytes, bytes, bytes, bool]
 _seen: dict[bytes, _Seen] = {}
 _SEEN_MAX, _SEEN_SIZE = 2048, 2048
+# Hashes of fields that came once: only what comes again is worth keeping, so nobody flushes the
+# others' out with ever new ones.
+_once: set[int] = set()
+_ONCE_MAX = 8192
+_is_secret = re.compile(rb"(?i:\nauthorization:)").search
 _CHALLENGE = b"/.well-known/acme-challenge/"
 _RETRY_AFTER = b"Retry-After: 5\r\n"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
@@ -72,6 +78,7 @@ class Client(Connection):
         "_is_waiting",
         "_keeps",
         "_known",
+        "_lingers",
         "_moved",
         "_since",
         "_tail",
@@ -151,6 +158,8 @@ class Client(Connection):
         request = line + seen[2] + self._tail
         self._is_waiting = False
         self._begin(method, path, host)
+        if not seen[3]:
+            self._keeps = self.is_simple = False
         if self.is_tls:
             target: Target | None = proxy.table.tls.find(host, path)
         elif path.startswith(_CHALLENGE):
@@ -230,9 +239,13 @@ class Client(Connection):
         self._take_head(head)
         rest = data[head.size :]
         self._buffer = b"" if self.body_left else rest
-        if not rest:
-            self._remember(head, data)
-        self._route(head.authority, self._request(head))
+        if self.is_trusted:
+            request = trusted_request_for(head, self.address, is_tls=self.is_tls)
+        else:
+            request = request_for(head, self._tail)
+            if not rest:
+                self._remember(head, data, request)
+        self._route(head.authority, request)
         if rest and self.body_left and self.is_busy:
             self._take_body(rest)
 
@@ -247,29 +260,28 @@ class Client(Connection):
         if head.framing == CHUNKED:
             self._chunks = Chunks()
 
-    def _remember(self, head: RequestHead, data: bytes) -> None:
+    def _remember(self, head: RequestHead, data: bytes, request: bytes) -> None:
         """For the next time, if nothing in the fields is about this request alone."""
-        line = _simple_line(data)
+        start = data.find(b"\n") + 1
         if (
-            line is None
-            or len(data) - line.end() > _SEEN_SIZE
+            len(data) - start > _SEEN_SIZE
+            or request[:start] != data[:start]  # of another form or version
             or head.framing != 0
-            or not head.keep_alive
             or head.upgrade is not None
             or head.expects_continue
-            or head.forwarded
-            or b"\nauthorization:" in data.lower()
+            or _is_secret(data) is not None
         ):
+            return
+        key = data[start:]
+        if hash(key) not in _once:
+            if len(_once) >= _ONCE_MAX:
+                _once.clear()
+            _once.add(hash(key))
             return
         if len(_seen) >= _SEEN_MAX:
             _seen.clear()
-        start = line.end()
-        _seen[data[start:]] = (head.host, head.authority, head.passed[start:] + fields_for(head))
-
-    def _request(self, head: RequestHead) -> bytes:
-        if self.is_trusted:
-            return trusted_request_for(head, self.address, is_tls=self.is_tls)
-        return request_for(head, self._tail)
+        fields = request[start : -len(self._tail)]
+        _seen[key] = (head.host, head.authority, fields, head.keep_alive)
 
     def _take_body(self, data: bytes) -> None:
         """Pass on what belongs to the body; keep what is ahead of its turn."""
@@ -423,11 +435,11 @@ class Client(Connection):
             self.write(head.passed + b"\r\n")
 
     def answered(self, status: int, answer: bytes) -> None:
-        """A whole answer at once, to a simple request whose body is complete."""
+        """A whole answer at once, with its head."""
         self.status = status
         self.sent = size = len(answer)
         try:
-            sent = self._send(answer)
+            sent = 0 if self._output else self._send(answer)
         except OSError:  # also where it would have to wait: `write` finds out again
             sent = 0
         if sent != size:
@@ -438,8 +450,14 @@ class Client(Connection):
         """The head of the answer."""
         self._is_answering = True
         self._held = None
+        self.answered_at = self._since = self.poller.now
+        self._written = 0
+        self.deadline = self._since + self.proxy.limits.progress
+        self.write(self.head_of(head))
+
+    def head_of(self, head: ResponseHead) -> bytes:
+        """What this client gets of it."""
         self.status = head.status
-        self.answered_at = self.poller.now
         passed = head.passed
         if head.framing == UNTIL_CLOSE or (head.framing == CHUNKED and self.is_http10):
             self._ends_by_close, self._keeps = True, False
@@ -454,10 +472,7 @@ class Client(Connection):
             passed += b"Connection: close\r\n"
         elif self.is_http10:
             passed += b"Connection: keep-alive\r\n"
-        self._since = self.poller.now
-        self._written = 0
-        self.deadline = self._since + self.proxy.limits.progress
-        self.write(passed + b"\r\n")
+        return passed + b"\r\n"
 
     def answer_body(self, data: bytes) -> None:
         """A piece of the answer's body, framed as the head says."""
@@ -476,7 +491,8 @@ class Client(Connection):
             proxy.observer.finished(self, self.target)
         self.fields = b""
         if self.body_left or not self._keeps:
-            self._leave()  # the rest of a body is not worth reading
+            # The rest of a body is not worth reading, only waiting for.
+            self._leave(lingers=bool(self.body_left or self._buffer))
         elif self._output or self._buffer or not self._reads:
             self._next()
         else:
@@ -590,12 +606,12 @@ class Client(Connection):
 
     # ---- the end --------------------------------------------------------------------------------
 
-    def _leave(self) -> None:
+    def _leave(self, *, lingers: bool = True) -> None:
         """Close so that the client can still read the last answer: a socket that is closed with
-        unread input is reset (RFC 9112, section 9.6)."""
+        unread input is reset (RFC 9112, section 9.6). Who has said all need not be waited for."""
         if self.is_closed:
             return
-        self._is_leaving, self._is_waiting = True, False
+        self._is_leaving, self._is_waiting, self._lingers = True, False, lingers
         self._buffer = b""
         self._written = 0
         self.deadline = self.poller.now + self.proxy.limits.progress
@@ -603,6 +619,9 @@ class Client(Connection):
         self.finish()
 
     def _output_done(self) -> None:
+        if not self._lingers and not self.is_tls and not self._has_input():
+            self.close()
+            return
         self.deadline = self.poller.now + self.proxy.limits.linger
         try:
             if isinstance(self.sock, ssl.SSLSocket):
@@ -611,6 +630,12 @@ class Client(Connection):
             self.sock.shutdown(socket.SHUT_WR)
         except (OSError, ValueError):
             self.close()
+
+    def _has_input(self) -> bool:
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _drop_backend(self) -> None:
         backend = self.peer

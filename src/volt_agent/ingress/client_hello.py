@@ -113,15 +113,17 @@ def read_hello(body: bytes) -> ClientHello:
 
 def _read_extensions(data: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
-    at = 0
-    while at < len(data):
-        kind = int.from_bytes(data[at : at + 2], "big")
-        content = _vector(data, at + 2, 2)
+    at, end = 0, len(data)
+    while at + 4 <= end:
+        kind = data[at] << 8 | data[at + 1]
+        size = data[at + 2] << 8 | data[at + 3]
         if kind in found:
             # Two names, and whom we pass it to might read the other one.
             raise NotHello(ILLEGAL_PARAMETER, f"extension {kind} comes twice")
-        found[kind] = content
-        at += 4 + len(content)
+        found[kind] = data[at + 4 : at + 4 + size]
+        at += 4 + size
+    if at != end:
+        raise _malformed("extensions")
     return found
 
 

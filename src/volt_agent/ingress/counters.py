@@ -5,9 +5,9 @@ Counting a request takes half a microsecond: no lock, no clock but the one it ne
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
 from typing import Literal
-
-from ..model.route import Scheme
 
 # Why a connection or what came over it was not served.
 Refusal = Literal["full", "per_client", "head", "body", "slow", "handshake", "unknown_name"]
@@ -115,28 +115,23 @@ class Counters:
     """Of the ingress as a whole, since its start. `unrouted` are requests without a route:
     refusals, redirects, challenges."""
 
-    __slots__ = ("accepted", "refused", "requests", "started", "unrouted")
+    __slots__ = ("refused", "requests", "started", "unrouted")
 
     def __init__(self, now: float) -> None:
         self.started = now
         self.requests = 0
-        self.accepted: dict[Scheme, int] = {"http": 0, "https": 0}
         self.refused: dict[Refusal, int] = dict.fromkeys(REFUSALS, 0)
         self.unrouted = Traffic(now)
+
+    def note_refusal(self, reason: Refusal) -> None:
+        self.refused[reason] += 1
 
 
 def quantile(histogram: Histogram, part: float) -> float | None:
     """The seconds that `part` of the requests took at most, to within an eighth; None without
     requests."""
-    wanted = part * sum(histogram)
-    if not wanted:
-        return None
-    seen = 0
-    for count, bound in zip(histogram, BOUNDS, strict=True):
-        seen += count
-        if seen >= wanted:
-            return bound
-    return BOUNDS[-1]
+    seen = list(accumulate(histogram))
+    return BOUNDS[bisect_left(seen, part * seen[-1])] if seen[-1] else None
 
 
 def _sum(one: Histogram | None, other: Histogram) -> Histogram:

@@ -47,9 +47,10 @@ _beginning = re.compile(
     + rb")?)?\r?)"
 ).fullmatch
 
+# With an underscore they are other fields, but not for every backend (CGI, WSGI): those are cut.
 _REQUEST_NAMES = (
-    rb"host|content-length|transfer-encoding|connection|expect|upgrade|te|keep-alive|"
-    rb"proxy-[a-z-]+|forwarded|x-forwarded-[a-z-]+|x-real-ip"
+    rb"host|content[-_]length|transfer[-_]encoding|connection|expect|upgrade|te|keep-alive|"
+    rb"proxy[-_][a-z_-]+|forwarded|x[-_]forwarded[-_][a-z_-]+|x[-_]real[-_]ip"
 )
 _RESPONSE_NAMES = (
     rb"content-length|transfer-encoding|connection|upgrade|keep-alive|proxy-connection"
@@ -132,6 +133,12 @@ def read_request(data: bytes) -> RequestHead | None:
     if match.end() > HEAD_MAX:
         raise Refused(431, "the head is too long")
     method, target, minor = match.groups()
+    fields = _in_request.findall(data, match.end(3), match.end())
+    if len(fields) == 1 and minor == b"1" and method != b"CONNECT" and target.startswith(b"/"):
+        name, value = fields[0]
+        host_match = _host(value) if name.lower() == b"host" else None
+        if host_match is not None:
+            return _plain_request(data, match, value, host_match[1])
     found = _RequestFields(data, match.end(3), match.end(), minor == b"0")
     host, authority = found.host, None
     if method == b"CONNECT":
@@ -156,6 +163,17 @@ def read_request(data: bytes) -> RequestHead | None:
         is_http10=found.is_http10,
         passed=passed,
         forwarded=tuple(found.forwarded),
+    )
+
+
+def _plain_request(
+    data: bytes, match: re.Match[bytes], authority: bytes, host: bytes
+) -> RequestHead:
+    """The usual head: of all fields that matter it has the Host alone. Written for speed."""
+    end, (method, target, _minor) = match.end(), match.groups()
+    host = host.lower().rstrip(b".")
+    return RequestHead(
+        end, method, target, authority, host, 0, True, None, False, False, data[: end - 2], ()
     )
 
 

@@ -2,7 +2,7 @@
 
 asyncio's own way to a callback costs as much as answering half a request. The epoll set is itself a
 descriptor that the loop watches; a wake-up is bounded in time, so that DNS, control and everything
-else on the loop wait for a few milliseconds at most. What a wake-up did not get to comes first in
+else on the loop wait for some milliseconds at most. What a wake-up did not get to comes first in
 the next one: nobody starves behind those who always have something to say.
 """
 
@@ -22,7 +22,7 @@ IN, OUT = select.EPOLLIN, select.EPOLLOUT
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 # An event takes 10 to 40 us, the worst (64 KiB of tiny chunks) some milliseconds.
 BATCH = 128
-SLICE = 0.004  # seconds after which a wake-up leaves the rest to the next
+SLICE = 0.002  # seconds after which a wake-up leaves the rest to the next
 # Seconds between two looks at the deadlines: 20,000 connections take 2 ms.
 TICK = 0.5
 NEVER = math.inf
@@ -79,8 +79,12 @@ class Poller:
         """Have another handler called for `fd`."""
         self._handlers[fd] = handler
 
+    def forget(self, fd: int) -> None:
+        """As `remove`, for a descriptor that is closed now: that takes it out of the set, too."""
+        self._handlers.pop(fd, None)
+
     def remove(self, fd: int) -> None:
-        """Before the descriptor is closed."""
+        """Watch it no more."""
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 

@@ -238,6 +238,7 @@ class Listener:
         self, proxy: Proxy, sock: socket.socket, begin: Callable[[socket.socket, str], None]
     ) -> None:
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what it accepts
         self._proxy, self._sock, self._begin = proxy, sock, begin
         self.deadline = NEVER
         proxy.poller.add(sock.fileno(), IN, self._accept)
@@ -264,7 +265,6 @@ class Listener:
                 sock.close()
                 continue
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._begin(sock, address[0])
 
     def _pause(self, error: OSError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -16,15 +17,20 @@ from ..events import Degraded, Repaired
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
+from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
+from .figures import Figures, exposition, figures
 from .health import Standing
 from .limits import Limits
+from .observer import Observer
+from .outside import OutsideNames
 from .poller import Poller
 from .probes import Prober
 from .proxy import Proxy
+from .resolve import hosts_of
 from .routing import BackendState, Routing
 from .settings import IngressSettings
-from .targets import Endpoint
+from .targets import Endpoint, Target
 from .tls import Certificates, manual_files
 
 log = logging.getLogger(__name__)
@@ -54,10 +60,15 @@ class Ingress:
         self._health = Prober(self._poller, settings.health)
         self._health.on_change = self._health_changed
         self.proxy.on_result = self._health.note
+        self._counters = Counters(time.monotonic())
+        self.proxy.observer = self._observer = Observer(self._counters)
+        self.proxy.on_refused = self._counters.note_refusal
+        self._names = OutsideNames(self._look_again)
         self._certificates = Certificates()
         self._has_new_certificates = False
         self.proxy.context_for = self._certificates.context_for
         self._routing = Routing(self.proxy, self._health, observes=observes)
+        self._routing.outside = self._names.addresses
         self._doors = Doors(manager, self._accept)
         self._snapshot = Snapshot()
         self._on_ports: PortsChanged = _nobody
@@ -78,6 +89,7 @@ class Ingress:
         self._snapshot = snapshot
         self._poller.start()
         self._routing.start(snapshot)
+        self._names.want(self._routing.hosts())
         self._want_doors()
         self._told = self.ports
 
@@ -95,6 +107,8 @@ class Ingress:
         routes = [each for each in change.touched() if isinstance(each, Route)]
         if routes:
             self._want_doors()
+        if any(map(hosts_of, routes)):
+            self._names.want(self._routing.hosts())
         if any(each.tls == "manual" for each in routes):
             self._has_new_certificates = True
             self._look_soon()
@@ -110,6 +124,7 @@ class Ingress:
         that are new."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._certificates.watch, name="certificates")
+            group.start_soon(self._names.run, name="outside names")
             await self._look_after_doors()
 
     async def _look_after_doors(self) -> None:
@@ -148,6 +163,10 @@ class Ingress:
         self._health.close()
         self._routing.close()
         self._poller.close()
+        requests = self._observer.log
+        self._observer.log_to(None)
+        if requests is not None:
+            await asyncio.to_thread(requests.wait)
 
     # ---- for the operator -----------------------------------------------------------------------
 
@@ -170,11 +189,15 @@ class Ingress:
 
     def problems(self) -> list[str]:
         """What is not as it should be, in sentences."""
-        return [
+        found = [
             f"ingress: port {each.port} ({each.scheme}): {each.reason}"
             for each in self.doors()
             if each.state == "busy"
         ]
+        requests = self._observer.log
+        if requests is not None and requests.problem is not None:
+            found.append(f"ingress: access log {requests.place}: {requests.problem}")
+        return found
 
     def certificate(self, route: Route) -> str | None:
         """How it is with the certificate of a route, in words; None where no TLS ends here."""
@@ -185,8 +208,23 @@ class Ingress:
         return None
 
     async def reload(self) -> tuple[int, list[str]]:
-        """Read certificates again; how many there are, and what is wrong with them."""
+        """Read certificates again, and begin a new access log if the file was moved away; how many
+        certificates there are, and what is wrong with them."""
+        if self._observer.log is not None:
+            self._observer.log.reopen()
         return len(manual_files(self._snapshot.routes.values())), await self._certificates.reload()
+
+    async def figures(self) -> Figures:
+        """What the ingress has done since the agent started."""
+        return await figures(self.proxy, self._counters, self._targets(), time.monotonic())
+
+    def metrics(self) -> bytes:
+        """The same for Prometheus."""
+        text = exposition(self.proxy, self._observer, self._targets(), self._health.standing)
+        return text.encode()
+
+    def _targets(self) -> list[Target]:
+        return [each.target for each in self._routing.live]
 
     def backends(self, route: str) -> list[BackendState]:
         return self._routing.states(route)
@@ -197,6 +235,11 @@ class Ingress:
         self.proxy.trusted = self._settings.trusted
         self.proxy.https_port = self._settings.ports.https
         self._health.configure(self._settings.health)
+        self._names.configure(self._settings.upstreams)
+        self._observer.log_to(self._settings.access_log)
+
+    def _look_again(self, host: str) -> None:
+        self._routing.look_again([host], self._snapshot)
 
     def _health_changed(self, endpoint: Endpoint, standing: Standing) -> None:
         self._is_judged.set()

@@ -1,5 +1,5 @@
-"""What the operator of a host decides about the ingress: the section of the configuration as the
-plane needs it."""
+"""What the operator of a host decides about the ingress: what the plane needs of the
+configuration."""
 
 from __future__ import annotations
 
@@ -7,20 +7,31 @@ from ipaddress import IPv4Network, IPv6Network
 
 from msgspec import Struct
 
-from ..config import HealthSection, IngressSection
+from ..config import Config, HealthSection
 from ..model.route import USUAL_PORTS, IngressPorts
 
 
 class IngressSettings(Struct, frozen=True):
-    """See `config.schema.IngressSection`. Times in seconds."""
+    """See `config.schema.IngressSection`. Times in seconds. `upstreams` are asked for the addresses
+    of backends outside volt."""
 
     ports: IngressPorts = USUAL_PORTS
     stop_timeout: float = 5.0
     trusted: tuple[IPv4Network | IPv6Network, ...] = ()
     health: HealthSection = HealthSection()
+    access_log: str | None = None
+    upstreams: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, section: IngressSection, *, always: bool = False) -> IngressSettings:
+    def of(cls, config: Config, *, always: bool = False) -> IngressSettings:
         """`always`: listen whether there is a route or not."""
+        section = config.ingress
         ports = IngressPorts(section.http_port, section.https_port, section.enabled, always)
-        return cls(ports, section.stop_timeout, section.trusted_proxies, section.health)
+        return cls(
+            ports,
+            section.stop_timeout,
+            section.trusted_proxies,
+            section.health,
+            section.access_log,
+            tuple(map(str, config.network.dns.upstream)),
+        )

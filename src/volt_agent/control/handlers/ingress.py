@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from typing import Any
 
 from ...bus import Bus
 from ...events import RouteCreated, RouteDeleted
+from ...ingress.figures import RouteFigures
 from ...ingress.server import Ingress
 from ...ingress.tls import check_route
 from ...model.route import Route
@@ -21,7 +20,6 @@ from . import Handlers
 class IngressHandlers:
     def __init__(self, registry: Registry, ingress: Ingress, bus: Bus) -> None:
         self._registry, self._ingress, self._bus = registry, ingress, bus
-        self._began = time.monotonic()
 
     def handlers(self) -> Handlers:
         return {
@@ -63,15 +61,17 @@ class IngressHandlers:
         return [self._view(each) for each in sorted(routes, key=lambda each: each.sequence)]
 
     async def status(self, params: Nothing) -> messages.IngressStatus:
+        found = await self._ingress.figures()
         return messages.IngressStatus(
             listeners=[
                 messages.ListenerView(each.port, each.scheme, each.state, each.reason)
                 for each in self._ingress.doors()
             ],
-            routes=[*self._figures()],
-            connections=len(self._ingress.proxy.clients),
-            tunnels=len(self._ingress.proxy.tunnels) // 2,
-            uptime=round(time.monotonic() - self._began, 3),
+            routes=[_figures(each) for each in found.routes],
+            connections=found.connections,
+            tunnels=found.tunnels,
+            requests=found.requests,
+            uptime=round(found.uptime, 3),
         )
 
     async def reload(self, params: Nothing) -> messages.Reloaded:
@@ -81,9 +81,6 @@ class IngressHandlers:
             certificates=certificates,
             problems=[*problems, *self._ingress.problems()],
         )
-
-    def _figures(self) -> Sequence[messages.RouteFigures]:
-        return [messages.RouteFigures(name) for name in self._registry.snapshot.routes]
 
     def _view(self, route: Route) -> messages.Route:
         backends = [
@@ -123,6 +120,24 @@ def asked_of(params: messages.CreateRoute) -> Asked:
         body_limit=params.body_limit,
         hsts=params.hsts,
     )
+
+
+def _figures(route: RouteFigures) -> messages.RouteFigures:
+    return messages.RouteFigures(
+        name=route.name,
+        requests=route.requests,
+        errors=route.errors,
+        in_flight=route.in_flight,
+        tunnels=route.tunnels,
+        received=route.received,
+        sent=route.sent,
+        p50_ms=_ms(route.p50),
+        p99_ms=_ms(route.p99),
+    )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1e3, 2)
 
 
 def _fields(view: messages.Route) -> dict[str, Any]:
