@@ -65,7 +65,6 @@ def test_connection_is_bound_to_mac_and_address() -> None:
         "taken-macs": ["02:00:0a:00:00:05"],
         "port-macs": ['"vc-web" . 02:00:0a:00:00:05'],
         "port-addresses": ['"vc-web" . 10.0.0.5'],
-        "taken-macs": ["02:00:0a:00:00:05"],
     }
 
 
@@ -98,7 +97,6 @@ def test_foreign_port_learns_step_by_step() -> None:
         "bound-ports": ['"vb-guest"'],
         "taken-macs": ["02:00:0a:00:00:42"],
         "port-macs": ['"vb-guest" . 02:00:0a:00:00:42'],
-        "taken-macs": ["02:00:0a:00:00:42"],
     }
     with_lease = replace(with_mac, address=IPv4Address("10.0.0.66"))
     assert elements(with_lease)["port-addresses"] == ['"vb-guest" . 10.0.0.66']
