@@ -60,7 +60,7 @@ class Reconciler:
         self._agenda = Agenda()
         resolvers = Resolvers(resolv_conf, MachineResolvConf())
         self.ports = Ports(registry, edge, bus, resolvers, self._verify_inside)
-        self.strangers = Strangers(edge)
+        self.strangers = Strangers(edge, self.ports.namesake_of)
         self._in_order: set[Target] = set()
         self._doubtful: set[Target] = set()  # refused once
         self._failures: dict[Target, tuple[float, str]] = {}  # refused again: delay, reason
@@ -112,9 +112,11 @@ class Reconciler:
         network = bridge_network(link, snapshot, self._edge.mirror) if link.master else None
         if network is not None and is_foreign(link):
             key = f"{network.name}/{foreign_name(link)}"
-            self.ports.foreign[key] = link.name
-            self._mark(Rank.PORT, key)
-            if not is_quotable(link.name):
+            has_namesake = self.ports.namesake_of(network, link) is not None
+            if not has_namesake:
+                self.ports.foreign[key] = link.name
+                self._mark(Rank.PORT, key)
+            if has_namesake or not is_quotable(link.name):  # see `strangers`
                 self._mark(Rank.NETWORK, network.name)
 
     def _inside_changed(self, event: InsideChanged) -> None:
