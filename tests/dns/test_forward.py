@@ -25,13 +25,11 @@ from .origin import (
     answer,
     dead_port,
     failure,
-    finish_later,
     origin,
-    run,
     silent,
     truncated,
 )
-from .world import BACKEND, until
+from .world import BACKEND, finish_later, run, until
 
 CLIENT = "10.30.0.5"
 
@@ -524,5 +522,35 @@ def test_finish_waits_and_then_gives_up() -> None:
             assert asker.delivered == [None]
             asker.send()
             assert (asker.delivered, asker.counters.in_flight) == ([None, None], 0)
+
+    run(main())
+
+
+def test_each_question_has_a_port_of_its_own() -> None:
+    """Also when sockets are used again: over 300 questions, hardly any port comes twice."""
+
+    async def main() -> None:
+        async with origin() as server:
+            asker = Asker(server.address)
+            for number in range(300):
+                await asker.ask(f"host{number}.example.com")
+            assert len(set(server.sources)) > 280
+
+    run(main())
+
+
+def test_a_resting_socket_hears_nothing() -> None:
+    """What is sent to the port of a question that was answered is refused, as by a closed port."""
+
+    async def main() -> None:
+        async with origin() as server:
+            asker = Asker(server.address)
+            await asker.ask()
+            assert server.socket is not None
+            with server.socket.dup() as late:
+                late.connect(("127.0.0.1", server.sources[-1]))
+                late.send(b"too late")
+                with pytest.raises(ConnectionRefusedError):
+                    late.recv(100)
 
     run(main())

@@ -15,12 +15,13 @@ from itertools import islice
 from typing import Protocol
 
 from .counters import Counters
+from .ears import Ears
 from .flight import Attempt, Flight, Waiter
 from .health import Roster, Upstream, name_of
 from .outcome import NO_ANSWER, OVERLOADED, USELESS, Outcome
 from .question import Question
 from .reply import Relayed
-from .upstream import Clock, Ears, Failure, Result, TcpExchange, UdpExchange
+from .upstream import Clock, Failure, Result, TcpExchange, UdpExchange
 
 log = logging.getLogger(__name__)
 
