@@ -18,7 +18,7 @@ from .counters import Counters
 from .ears import Ears
 from .health import Upstream
 from .question import Question
-from .reply import Relayed, matches, matches_but_for_case
+from .reply import Relayed, matches, matches_but_for_case, refuses_edns
 from .wire import HEADER, Malformed
 
 # Wrong replies to one question after which somebody is probably guessing: over TCP he cannot.
@@ -33,6 +33,7 @@ class Failure(Enum):
     UNREACHABLE = "could not be reached"
     NONSENSE = "said nothing that could be read"
     ASK_OVER_TCP = "the reply has to be fetched over TCP"
+    ASK_WITHOUT_EDNS = "the server does not know EDNS"
 
 
 Result = Relayed | Failure
@@ -57,6 +58,7 @@ class UdpExchange:
         clock: Clock,
         counters: Counters,
         done: Done,
+        edns: bool = True,
     ) -> None:
         """Sends at the end of this turn. Raises OSError without a route or descriptors."""
         entropy = os.urandom(2 + len(question.name))
@@ -67,6 +69,7 @@ class UdpExchange:
         self._clock = clock
         self._counters = counters
         self._done = done
+        self._edns = edns
         self._strays = 0
         self._socket = ears.open(upstream, self._on_readable)
         ears.send_soon(self._send)
@@ -76,7 +79,7 @@ class UdpExchange:
 
     def _send(self) -> None:
         try:
-            self._socket.send(self._question.packet(self._ident, self._section))
+            self._socket.send(self._question.packet(self._ident, self._section, self._edns))
         except OSError:  # cancelled already, or the kernel does not let it go
             if self._socket.fileno() >= 0:
                 self._finish(Failure.UNREACHABLE)
@@ -100,6 +103,8 @@ class UdpExchange:
 
     def _judge(self, packet: bytes) -> Result | None:
         """What to make of a packet from the server's address; None: go on waiting."""
+        if self._edns and refuses_edns(packet, self._ident, self._section):
+            return Failure.ASK_WITHOUT_EDNS
         if matches(packet, self._ident, self._section):
             return _read(packet, self._question, self._clock())
         if matches_but_for_case(packet, self._ident, self._section):
@@ -117,7 +122,10 @@ class UdpExchange:
 class TcpExchange:
     """A question under way over TCP, on a connection of its own."""
 
-    def __init__(self, upstream: Upstream, question: Question, clock: Clock, done: Done) -> None:
+    def __init__(
+        self, upstream: Upstream, question: Question, clock: Clock, done: Done, edns: bool = True
+    ) -> None:
+        self._edns = edns
         self._upstream = upstream
         self._question = question
         self._clock = clock
@@ -131,11 +139,14 @@ class TcpExchange:
         ident = os.urandom(2)
         section = self._question.section(bytes(len(self._question.name)))
         try:
-            packet = await ask_over_tcp(self._upstream, self._question.packet(ident, section))
+            query = self._question.packet(ident, section, self._edns)
+            packet = await ask_over_tcp(self._upstream, query)
         except (OSError, EOFError):
             self._done(Failure.UNREACHABLE)
             return
-        if matches_but_for_case(packet, ident, section):
+        if self._edns and refuses_edns(packet, ident, section):
+            self._done(Failure.ASK_WITHOUT_EDNS)
+        elif matches_but_for_case(packet, ident, section):
             result = _read(packet, self._question, self._clock())
             # A server that cuts short what has no limit has nothing better to say.
             self._done(Failure.NONSENSE if result is Failure.ASK_OVER_TCP else result)
