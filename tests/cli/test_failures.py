@@ -200,3 +200,12 @@ def test_interrupted_while_waiting_for_an_answer() -> None:
         _, err = process.communicate(timeout=PATIENCE)
         go_on.set()
     assert (process.returncode, err) == (130, b"")
+
+
+def test_a_group_is_told_as_its_first_failure() -> None:
+    """Task groups wrap what ends them; the wrapping says nothing to a user."""
+    inner = ExceptionGroup("tasks", [ZeroDivisionError("no zero"), KeyError("x")])
+    told = as_volt_error(ExceptionGroup("tasks", [inner]))
+    assert told.message == "unexpected failure: ZeroDivisionError: no zero"
+    refused = as_volt_error(ExceptionGroup("tasks", [PermissionError(13, "no", "/run/x")]))
+    assert refused.message == "no: /run/x"

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from dnslib import QTYPE, RR, A, DNSRecord
-
-from volt_agent.dns.forward import Forwarder
-
-from .world import run as run_to_its_end
 
 # What a server makes of a query: the packets that it sends back, in order.
 Behaviour = Callable[[bytes], Iterable[bytes]]
@@ -44,27 +39,6 @@ def honest(query: bytes) -> Iterable[bytes]:
 
 def silent(_query: bytes) -> Iterable[bytes]:
     return []
-
-
-_FORWARDERS: list[Forwarder] = []
-
-
-def finish_later(forwarder: Forwarder) -> None:
-    """Have `run` close what a forwarder of the test leaves open."""
-    _FORWARDERS.append(forwarder)
-
-
-def run(work: Coroutine[Any, Any, None], limit: float = 20.0) -> None:
-    """Run a test to its end, and finish its forwarders."""
-
-    async def tidily() -> None:
-        try:
-            await work
-        finally:
-            while _FORWARDERS:
-                await _FORWARDERS.pop().finish(0)
-
-    run_to_its_end(tidily(), limit)
 
 
 class Origin:
@@ -122,10 +96,11 @@ class Origin:
 async def origin(udp: Behaviour = honest, tcp: Behaviour = honest) -> AsyncIterator[Origin]:
     """Serve UDP and TCP on one free port of loopback while the block runs."""
     made = Origin(udp, tcp)
+    # TCP first: of its ports many are in use, or have just been.
+    server = await asyncio.start_server(made.serve_tcp, "127.0.0.1", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.bind(server.sockets[0].getsockname())
         made.address, made.socket = sock.getsockname(), sock
-        server = await asyncio.start_server(made.serve_tcp, *made.address)
         task = asyncio.create_task(made.serve_udp(sock))
         try:
             yield made

@@ -95,7 +95,10 @@ def test_a_forwarded_answer_is_shown() -> None:
     async def main() -> DnsExplanation:
         async with origin() as upstream:
             settings = DnsSettings(upstreams=(upstream.address,))
-            return await server(settings).query("www.example.com", "A", DB)
+            names = server(settings)
+            told = await names.query("www.example.com", "A", DB)
+            await names.close()
+            return told
 
     told = run(main())
     (record,) = told.answers
@@ -169,6 +172,7 @@ def test_flush_says_how_much_there_was() -> None:
             names = server(DnsSettings(upstreams=(upstream.address,)))
             await names.query("www.example.com", "A", None)
             assert (names.flush(), names.flush()) == (1, 0)
+            await names.close()
 
     run(main())
 
@@ -188,5 +192,6 @@ def test_other_settings_take_effect_at_once() -> None:
                 names.configure(DnsSettings(search_domains=("a..b",)))
             await names.query("db.corp.example", "A", DB)
             assert (len(first.over_udp), len(second.over_udp)) == (1, 1)
+            await names.close()
 
     run(main())

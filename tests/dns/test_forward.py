@@ -25,13 +25,11 @@ from .origin import (
     answer,
     dead_port,
     failure,
-    finish_later,
     origin,
-    run,
     silent,
     truncated,
 )
-from .world import BACKEND, until
+from .world import BACKEND, finish_later, run, until
 
 CLIENT = "10.30.0.5"
 
@@ -524,5 +522,103 @@ def test_finish_waits_and_then_gives_up() -> None:
             assert asker.delivered == [None]
             asker.send()
             assert (asker.delivered, asker.counters.in_flight) == ([None, None], 0)
+
+    run(main())
+
+
+def test_each_question_has_a_port_of_its_own() -> None:
+    """Also when sockets are used again: over 300 questions, hardly any port comes twice."""
+
+    async def main() -> None:
+        async with origin() as server:
+            asker = Asker(server.address)
+            for number in range(300):
+                await asker.ask(f"host{number}.example.com")
+            assert len(set(server.sources)) > 280
+
+    run(main())
+
+
+def test_a_resting_socket_hears_nothing() -> None:
+    """What is sent to the port of a question that was answered is refused, as by a closed port."""
+
+    async def main() -> None:
+        async with origin() as server:
+            asker = Asker(server.address)
+            await asker.ask()
+            assert server.socket is not None
+            with server.socket.dup() as late:
+                late.connect(("127.0.0.1", server.sources[-1]))
+                late.send(b"too late")
+                with pytest.raises(ConnectionRefusedError):
+                    late.recv(100)
+
+    run(main())
+
+
+# ---- servers without EDNS ----------------------------------------------------------------------
+
+
+def without_edns(bare: bool, rcode: int) -> Behaviour:
+    """A server that takes an OPT record for a mistake (RFC 6891, section 7)."""
+
+    def behave(query: bytes) -> Iterable[bytes]:
+        if not DNSRecord.parse(query).ar:
+            return [answer(query)]
+        if bare:
+            return [wire.error_reply(query, rcode)]
+        plain = DNSRecord.parse(query)
+        plain.ar = []
+        return [failure(bytes(plain.pack()), rcode)]
+
+    return behave
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("rcode", [1, 4])
+def test_a_server_without_edns_is_asked_again_without_it(bare: bool, rcode: int) -> None:
+    """FORMERR or NOTIMP, with the question or the header alone: the same server, once more."""
+
+    async def main() -> None:
+        async with origin(udp=without_edns(bare, rcode)) as server:
+            asker = Asker(server.address)
+            assert (relayed := await asker.ask()) is not None
+            assert (relayed.rcode, len(server.over_udp)) == (Rcode.NOERROR, 2)
+            assert server.over_udp[0][:2] != server.over_udp[1][:2]
+
+    run(main())
+
+
+def test_a_long_answer_of_a_server_without_edns_comes_over_tcp() -> None:
+    """There, too, without EDNS."""
+
+    def cut(query: bytes) -> Iterable[bytes]:
+        if DNSRecord.parse(query).ar:
+            return [wire.error_reply(query, Rcode.FORMERR)]
+        return [truncated(query)]
+
+    async def main() -> None:
+        async with origin(udp=cut) as server:
+            asker = Asker(server.address)
+            assert await asker.ask() is not None
+            (over_tcp,) = server.over_tcp
+            assert not DNSRecord.parse(over_tcp).ar
+
+    run(main())
+
+
+def test_a_server_that_refuses_everything_is_not_asked_for_ever() -> None:
+    """FORMERR without EDNS as well: two queries, and a failure."""
+
+    def refuse(query: bytes) -> Iterable[bytes]:
+        plain = DNSRecord.parse(query)
+        plain.ar = []
+        return [failure(bytes(plain.pack()), Rcode.FORMERR)]
+
+    async def main() -> None:
+        async with origin(udp=refuse) as server:
+            outcome = await Asker(server.address).outcome()
+            assert outcome.is_failure
+            assert len(server.over_udp) == 2
 
     run(main())

@@ -214,3 +214,33 @@ def test_long_replies_are_read_in_time() -> None:
     assert len(told(reply(chain[::-1])).rr) == count
     with pytest.raises(Malformed):
         told(reply([ANSWER] * (records.RECORDS_MAX + 1)))
+
+
+# ---- addresses ---------------------------------------------------------------------------------
+
+
+def service(rtype: int, target: bytes, *parameters: tuple[int, bytes]) -> RR:
+    """A SVCB or HTTPS record in wire form (RFC 9460, section 2.2)."""
+    parts = [key.to_bytes(2) + len(value).to_bytes(2) + value for key, value in parameters]
+    return RR("www.example.com", rtype, ttl=60, rdata=RD(b"\0\1" + target + b"".join(parts)))
+
+
+LOOPBACK = bytes([127, 0, 0, 1])
+LOOPBACK6 = bytes(15) + b"\1"
+
+
+@pytest.mark.parametrize("rtype", [64, 65])
+@pytest.mark.parametrize("target", [b"\0", b"\4edge\3cdn\0", b"\xc0\x0c"])
+def test_hints_are_addresses_too(rtype: int, target: bytes) -> None:
+    """A browser that asks for HTTPS connects to what the hints say: they count as A and AAAA do."""
+    public = bytes([192, 0, 2, 1])
+    record = service(rtype, target, (1, b"\2h2"), (4, public + LOOPBACK), (6, LOOPBACK6))
+    found = Relayed(reply([record]), PLAIN.end, 1000.0).addresses
+    assert found == (public, LOOPBACK, LOOPBACK6)
+
+
+@given(st.binary(max_size=60))
+def test_any_data_of_a_service_can_be_read(data: bytes) -> None:
+    """What is no SVCB record has no hints, or some; nothing else comes of it."""
+    record = RR("www.example.com", 65, ttl=60, rdata=RD(data))
+    Relayed(reply([record]), PLAIN.end, 1000.0)

@@ -14,8 +14,8 @@ from volt_agent.dns.health import Upstream
 from volt_agent.dns.settings import DnsSettings
 from volt_agent.dns.wire import Rcode
 
-from .origin import answer, failure, finish_later, origin, run, silent
-from .world import Desk, attached, packet, until, with_opt
+from .origin import answer, failure, origin, silent
+from .world import Desk, attached, finish_later, packet, run, until, with_opt
 
 CLIENT = "10.30.0.5"
 

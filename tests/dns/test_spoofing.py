@@ -17,8 +17,8 @@ from volt_agent.dns.counters import Counters
 from volt_agent.dns.forward import Forwarder, Outcome, Question
 from volt_agent.dns.settings import DnsSettings
 
-from .origin import answer, finish_later, origin, run
-from .world import until
+from .origin import answer, origin
+from .world import finish_later, run, until
 
 TRUTH, LIE = "192.0.2.1", "192.0.2.66"
 _BATCH = 40  # forged replies for each question, as many as arrive before the server's

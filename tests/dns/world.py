@@ -103,6 +103,7 @@ class Desk:
         self.responder = Responder(settings, self.forwarder, self.counters, self.clock)
         self.responder.start(snapshot)
         self.at = at
+        finish_later(self.forwarder)
 
     def clock(self) -> float:
         return self.now
@@ -138,9 +139,25 @@ class Desk:
         return self.responder.follow(old, old.apply(change), change)
 
 
+_FORWARDERS: list[Forwarder] = []
+
+
+def finish_later(forwarder: Forwarder) -> None:
+    """Have `run` close what a forwarder of the test leaves open."""
+    _FORWARDERS.append(forwarder)
+
+
 def run(work: Coroutine[Any, Any, T], limit: float = 20.0) -> T:
-    """Run a coroutine to its end, which has to come."""
-    return asyncio.run(asyncio.wait_for(work, limit))
+    """Run a coroutine to its end, which has to come, and finish the test's forwarders."""
+
+    async def tidily() -> T:
+        try:
+            return await asyncio.wait_for(work, limit)
+        finally:
+            while _FORWARDERS:
+                await _FORWARDERS.pop().finish(0)
+
+    return asyncio.run(tidily())
 
 
 async def until(condition: Any, limit: float = 10.0) -> None:

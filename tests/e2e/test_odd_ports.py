@@ -36,12 +36,36 @@ def test_nothing_passes_from_a_port_that_cannot_be_guarded(pair: Host, name: str
 GATEWAY = "10.30.0.1"
 
 
-def attach(host: Host, name: str) -> None:
+@pytest.mark.parametrize(("first", "second"), [("vb-two.1", "vb-two_1"), ("vc-db", "vb-db")])
+def test_nothing_passes_from_a_port_with_the_name_of_another(
+    pair: Host, first: str, second: str
+) -> None:
+    """Two names that are one label, or that of a container: who came first has it, guard and all;
+    the other one is taken off the bridge, and `net status` says why."""
+    pair.add_workload("other")
+    if first != "vc-db":
+        attach(pair, first, "other")
+        wait_until(lambda: "two-1" in pair.volt("ps").stdout, "it is seen as a workload", 10)
+    attach(pair, second)
+    wait_until(lambda: master_of(pair, second) is None, "it is taken off the bridge", 10)
+    attempts = [Attempt("odd", pair.address_of("web"), "udp", 80), Attempt("odd", GATEWAY, "ping")]
+    assert [each.answered for each in pair.traffic.probe(attempts, 1)] == [False] * 2
+    assert (
+        f"{second!r} was taken off volt-backend: {first!r} is" in pair.volt("net", "status").stdout
+    )
+    assert master_of(pair, first) == "volt-backend"
+    held = pair.run("nft", "list", "table", "bridge", "volt").stdout
+    assert f'"{first}"' in held
+    assert f'"{second}"' not in held
+
+
+def attach(host: Host, name: str, workload: str = "odd") -> None:
     """A namespace with an address of the network, behind a port of this name."""
-    host.add_workload("odd")
-    host.run("ip", "link", "add", name, "type", "veth", "peer", "eth0", "netns", "odd")
-    host.run("ip", "address", "add", "10.30.0.77/24", "dev", "eth0", where="odd")
-    host.run("ip", "link", "set", "eth0", "up", where="odd")
+    if not host.path(f"/run/netns/{workload}").exists():
+        host.add_workload(workload)
+    host.run("ip", "link", "add", name, "type", "veth", "peer", "eth0", "netns", workload)
+    host.run("ip", "address", "add", "10.30.0.77/24", "dev", "eth0", where=workload)
+    host.run("ip", "link", "set", "eth0", "up", where=workload)
     host.run("ip", "link", "set", name, "master", "volt-backend", "up")
 
 

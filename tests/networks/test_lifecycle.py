@@ -10,7 +10,7 @@ from volt_agent.errors import NotFound, Refused
 from volt_agent.model.snapshot import Change, Snapshot
 from volt_agent.model.workload import Instance, Port
 from volt_agent.networks.decide import connect, disconnect
-from volt_agent.networks.lifecycle import forget, remember, started, stopped
+from volt_agent.networks.lifecycle import forget, lacks_network, remember, started, stopped
 
 WEB = Instance(name="web", kind="container", runtime="netns", identity="1", namespace="/x")
 
@@ -82,6 +82,32 @@ def test_a_full_default_network_does_not_stop_a_workload() -> None:
     """It runs without a network, and the name is known all the same."""
     base = with_network(Snapshot(), "volt0", "10.0.0.0/30")
     base = base.apply(remember(base, replace(WEB, name="first"), ["netns"], "volt0"))
+    base = running(base, "first")
     late = base.apply(remember(base, WEB, ["netns"], "volt0"))
     assert "web" in late.workloads
     assert "volt0/web" not in late.connections
+
+
+def joined(snapshot: Snapshot, *names: str) -> Snapshot:
+    """With these connected by themselves; none of them runs."""
+    for name in names:
+        snapshot = snapshot.apply(remember(snapshot, replace(WEB, name=name), ["netns"], "volt0"))
+    return snapshot
+
+
+def test_who_does_not_run_gives_way_on_a_full_default_network() -> None:
+    """The one that has not run for the longest time; nobody who runs or was connected by hand."""
+    base = with_network(Snapshot(), "volt0", "10.0.0.0/29")  # room for five
+    base = base.apply(connect(base, "volt0", "by-hand"))
+    base = running(joined(base, "runs", "late", "early", "before"), "runs")
+    ended = ["early", "late"]
+    for number, leaver in enumerate(["before", "early", "late"]):
+        name = f"new-{number}"
+        change = remember(base, replace(WEB, name=name), ["netns"], "volt0", ended)
+        base = running(base.apply(change), name)
+        assert f"volt0/{leaver}" not in base.connections
+        assert base.connections[f"volt0/{name}"].automatic
+    change = remember(base, WEB, ["netns"], "volt0", ended)
+    assert not change.delete
+    assert lacks_network(base.apply(change), WEB, ["netns"])
+    assert {"volt0/by-hand", "volt0/runs"} < set(base.connections)

@@ -35,6 +35,7 @@ from volt_agent.networks.agenda import Rank, Target
 from volt_agent.networks.decide import connect, create_network, delete_network, disconnect
 from volt_agent.networks.forwarding import FORWARDING
 from volt_agent.networks.lifecycle import started, stopped
+from volt_agent.networks.patience import BURST, REFILL, Patience
 from volt_agent.networks.plan import ANYWHERE
 from volt_agent.networks.reconcile import Reconciler
 from volt_agent.networks.resolvconf import MARK, ResolvConf
@@ -482,3 +483,33 @@ def test_a_virtual_machine_has_its_tap_before_it_runs(tmp_path: Path) -> None:
         assert site.registry.snapshot.ports["backend/db"].up
 
     on_site(tmp_path, scenario)
+
+
+def test_what_breaks_again_and_again_is_repaired_once_in_a_while(tmp_path: Path) -> None:
+    """Somebody deletes his own end in a loop: the first repairs are immediate, others wait; and a
+    commit about it does not."""
+
+    async def scenario(site: Site) -> None:
+        await site.connect("web")
+        await site.start("web")
+        for _ in range(3 * BURST):
+            if "vc-web" in site.edge.mirror.links:
+                await site.edge.execute([DeleteLink(name="vc-web")])
+            await site.settle()
+        assert BURST <= site.repaired().count("port backend/web") < 2 * BURST
+        await site.commit(lambda s: disconnect(s, "web", None, 1.0))
+        await site.connect("web")
+        assert site.registry.snapshot.ports["backend/web"].up
+
+    on_site(tmp_path, scenario)
+
+
+def test_patience_comes_back() -> None:
+    """One repair a second is allowed for ever, and a pause makes good for what was before."""
+    patience, target, now = Patience(), Target(Rank.PORT, "backend/web"), 0.0
+    for _ in range(BURST - 1):
+        assert not patience.repaired(target, now)
+    assert patience.repaired(target, now) == REFILL
+    assert patience.repaired(target, now + REFILL) == REFILL
+    assert not patience.repaired(target, now + 10 * REFILL)
+    assert not patience.repaired(Target(Rank.PORT, "backend/db"), now)

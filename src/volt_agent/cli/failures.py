@@ -70,7 +70,9 @@ def report(error: VoltError) -> int:
 
 
 def as_volt_error(error: Exception) -> VoltError:
-    """Any exception in the words of users."""
+    """Any exception in the words of users; of a group, such as task groups raise, the first."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, VoltError):
         return error
     if isinstance(error, typer.TyperException):

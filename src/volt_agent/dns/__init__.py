@@ -18,6 +18,7 @@ Who talks to whom, from the wire inwards::
     forward    questions that are not ours: from memory, or upstream; who is told what, and when
     flights    questions on their way (`flight`): which server is asked next, who was late
     upstream   one question (`question`) to one server, over UDP or TCP
+    ears       the sockets of those questions: a fresh port for each, sent in bursts
     health     how fast each server is and whether it answers: who is asked first
     memory     what servers said, and which questions had no answer a moment ago
     admission  how many questions each asker may have on their way

@@ -19,6 +19,7 @@ from .wire import UDP_MAX
 ROOM = UDP_MAX
 _ADDRESS = 16  # struct sockaddr_in: family, port, address, padding (linux/in.h)
 _DONT_WAIT = socket.MSG_DONTWAIT
+_MOST = 1024  # that the kernel moves with one call (UIO_MAXIOV, linux/uio.h)
 
 
 class _Piece(ctypes.Structure):
@@ -90,13 +91,14 @@ class Datagrams:
             header.name, header.name_length = sources + i * _ADDRESS, _ADDRESS
             header.pieces, header.piece_count = ctypes.addressof(piece), 1
 
-    def receive(self, descriptor: int) -> int:
-        """Take what is queued, at most `count` datagrams; how many there were.
+    def receive(self, descriptor: int, most: int = _MOST) -> int:
+        """Take what is queued, at most `count` datagrams and at most `most`; how many there were.
 
         An error that the kernel reports on the socket, about another datagram, counts as none.
         """
         self.sizes[:] = self._full
-        return max(int(_receive(descriptor, self._at, self._count, _DONT_WAIT, None)), 0)
+        most = min(most, self._count)
+        return max(int(_receive(descriptor, self._at, most, _DONT_WAIT, None)), 0)
 
     def packet(self, i: int) -> bytes:
         """Datagram `i` as it came."""

@@ -35,13 +35,14 @@ class Waiter(NamedTuple):
 class Attempt:
     """The question as it was put to one server."""
 
-    __slots__ = ("asked_at", "exchange", "is_overdue", "upstream")
+    __slots__ = ("asked_at", "edns", "exchange", "is_overdue", "upstream")
 
     def __init__(self, upstream: Upstream, asked_at: float) -> None:
         self.upstream = upstream
         self.asked_at = asked_at
         self.exchange: Exchange | None = None
         self.is_overdue = False
+        self.edns = True  # until the server says that it does not know EDNS
 
 
 class Flight:

@@ -15,12 +15,13 @@ from itertools import islice
 from typing import Protocol
 
 from .counters import Counters
+from .ears import Ears
 from .flight import Attempt, Flight, Waiter
 from .health import Roster, Upstream, name_of
 from .outcome import NO_ANSWER, OVERLOADED, USELESS, Outcome
 from .question import Question
 from .reply import Relayed
-from .upstream import Clock, Ears, Failure, Result, TcpExchange, UdpExchange
+from .upstream import Clock, Failure, Result, TcpExchange, UdpExchange
 
 log = logging.getLogger(__name__)
 
@@ -219,11 +220,12 @@ class Flights:
     def _on_result(self, flight: Flight, attempt: Attempt, result: Result) -> None:
         """What a server came up with; its exchange is over."""
         attempt.exchange = None
-        if result is Failure.ASK_OVER_TCP and not flight.is_over:
-            self._counters.upstream_queries += 1
-            done = partial(self._on_result, flight, attempt)
-            attempt.exchange = TcpExchange(attempt.upstream, flight.question, self._clock, done)
-            return
+        if isinstance(result, Failure) and not flight.is_over:
+            try:
+                if self._ask_otherwise(flight, attempt, result):
+                    return
+            except OSError:
+                result = Failure.UNREACHABLE
         self._drop(flight, attempt)
         if isinstance(result, Relayed):
             self._trust(attempt)
@@ -236,6 +238,24 @@ class Flights:
             self._tower.answered(flight, result)
         else:
             self._go_on(flight, attempt.upstream, result)
+
+    def _ask_otherwise(self, flight: Flight, attempt: Attempt, failure: Failure) -> bool:
+        """Put the question to the same server in another way, if `failure` asks for that. Raises
+        OSError."""
+        server, question = attempt.upstream, flight.question
+        done = partial(self._on_result, flight, attempt)
+        match failure:
+            case Failure.ASK_OVER_TCP:
+                attempt.exchange = TcpExchange(server, question, self._clock, done, attempt.edns)
+            case Failure.ASK_WITHOUT_EDNS:
+                attempt.edns = False
+                attempt.exchange = UdpExchange(
+                    server, question, self.ears, self._clock, self._counters, done, edns=False
+                )
+            case _:
+                return False
+        self._counters.upstream_queries += 1
+        return True
 
     def _go_on(self, flight: Flight, upstream: Upstream, result: Result) -> None:
         """A server did not help: ask the next one at once, and this one not again."""

@@ -8,6 +8,8 @@ none; never the additional section, which is a courtesy (RFC 2181, section 5.4.1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from struct import Struct as Layout
 from typing import NamedTuple
 
 from . import wire
@@ -23,6 +25,11 @@ _POINTERS_MAX = 32
 _MESSAGE_MAX = 65_535
 
 CNAME, DNAME, RRSIG, NSEC, NSEC3 = 5, 39, 46, 47, 50
+_ADDRESSES = (Type.A, 28)
+# SVCB and HTTPS tell addresses as hints (RFC 9460, section 7.3): key -> octets of one address.
+_SERVICES = (64, 65)
+_HINTS = {4: 4, 6: 16}
+_PARAMETER = Layout("!HH")
 _PROOFS = (RRSIG, NSEC, NSEC3)
 # Types whose data may have compressed names (RFC 3597, section 4): octets before them, how many.
 _NAMES_IN_DATA = {
@@ -195,6 +202,39 @@ def _holds(zone: bytes, name: bytes) -> bool:
     while at < start:
         at += name[at] + 1
     return at == start
+
+
+def addresses_in(packet: bytes, records: list[Record]) -> tuple[bytes, ...]:
+    """The addresses (4 or 16 octets each) that `records` of `packet` tell, hints included."""
+    found = [packet[each.data : each.end] for each in records if each.rtype in _ADDRESSES]
+    for each in records:
+        if each.rtype in _SERVICES:
+            found += _hints(packet[each.data : each.end])
+    return tuple(found)
+
+
+def _hints(data: bytes) -> Iterator[bytes]:
+    """The address hints in SVCB data: priority, target, parameters (RFC 9460, section 2.2).
+
+    What cannot be read has none: no client can read it either.
+    """
+    at = _behind_target(data)
+    while at + _PARAMETER.size <= len(data):
+        key, length = _PARAMETER.unpack_from(data, at)
+        at += _PARAMETER.size
+        size = _HINTS.get(key)
+        if size is not None:
+            value = data[at : at + length]
+            yield from (value[each : each + size] for each in range(0, len(value), size))
+        at += length
+
+
+def _behind_target(data: bytes) -> int:
+    """Where the parameters begin. The target must not be compressed; some clients take it so."""
+    at = 2
+    while at < len(data) and 0 < data[at] < 64:
+        at += data[at] + 1
+    return at + 1 if at < len(data) and data[at] == 0 else at + 2
 
 
 def octets_of(names: Names, kept: list[Record], start: int) -> tuple[bytes, list[int]]:

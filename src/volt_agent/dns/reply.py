@@ -12,7 +12,7 @@ from struct import Struct as Layout
 from typing import Final
 
 from . import extended, wire
-from .records import Names, Record, octets_of, read_records, relevant
+from .records import Names, Record, addresses_in, octets_of, read_records, relevant
 from .wire import HEADER, Malformed, Query, Rcode, Type
 
 # An answer is believed no longer than this (seconds), whatever its TTL says: an hour, as in
@@ -23,17 +23,18 @@ LONGEST_NEGATIVE_LIFE = 300
 # RFC 8767, section 4: the TTL under which an answer is told that should not be used any more.
 STALE_TTL = 30
 
+_NOT_UNDERSTOOD = (Rcode.FORMERR, Rcode.NOTIMP)
 _COUNTS = Layout("!HHHHH")
 _TTL: Final = Layout("!I").pack_into
 _MINIMUM: Final = Layout("!I").unpack_from
-_ADDRESSES = (Type.A, 28)
 
 
 class Relayed:
     """An upstream server's reply: `rcode` with its extension, `life` in seconds (0: do not cache).
 
     `arrived` is on the monotonic clock. `body` are the records that belong to the question;
-    `addresses` what those of type A and AAAA say; `extended` is the server's extended error.
+    `addresses` what those of type A and AAAA say, and the hints of SVCB and HTTPS; `extended` is
+    the server's extended error.
     """
 
     __slots__ = (
@@ -69,9 +70,7 @@ class Relayed:
         self.arrived = arrived
         self.life = _life(self.rcode, packet, told, proofs)
         kept = told + proofs if proofs else told
-        self.addresses = tuple(
-            [packet[each.data : each.end] for each in told if each.rtype in _ADDRESSES]
-        )
+        self.addresses = addresses_in(packet, told)
         self.body, places = octets_of(names, kept, question_end)
         self._counts = (len(told), len(proofs))
         lives = [each.ttl for each in kept]
@@ -181,11 +180,25 @@ def matches_but_for_case(packet: bytes, ident: bytes, question: bytes) -> bool:
     return _is_reply(packet, ident) and packet[HEADER.size : end].lower() == question.lower()
 
 
+def refuses_edns(packet: bytes, ident: bytes, question: bytes) -> bool:
+    """Whether a server does not know EDNS: it gives an error and no OPT record (RFC 6891, section
+    7). Some of those give nothing but the header.
+    """
+    if not _has_reply_header(packet, ident) or packet[3] & 0xF not in _NOT_UNDERSTOOD:
+        return False
+    has_opt_perhaps = packet[10:12] != b"\0\0"
+    is_bare = len(packet) == HEADER.size
+    return not has_opt_perhaps and (is_bare or matches_but_for_case(packet, ident, question))
+
+
 def _is_reply(packet: bytes, ident: bytes) -> bool:
+    return _has_reply_header(packet, ident) and packet[4:6] == b"\0\1"  # one question
+
+
+def _has_reply_header(packet: bytes, ident: bytes) -> bool:
     if len(packet) < HEADER.size or packet[:2] != ident:
         return False
-    is_answer = packet[2] & (wire.QR | wire.OPCODE) >> 8 == wire.QR >> 8
-    return is_answer and packet[4:6] == b"\0\1"  # one question
+    return packet[2] & (wire.QR | wire.OPCODE) >> 8 == wire.QR >> 8
 
 
 def _wants_ad(query: Query) -> bool:

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
-import socket
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
 from . import wire
 from .counters import Counters
+from .ears import Ears
 from .health import Upstream
 from .question import Question
-from .reply import Relayed, matches, matches_but_for_case
+from .reply import Relayed, matches, matches_but_for_case, refuses_edns
 from .wire import HEADER, Malformed
 
 # Wrong replies to one question after which somebody is probably guessing: over TCP he cannot.
 STRAYS_MAX = 8
-# Sockets that are served for one wake-up of the loop.
-_EVENTS = 16
-_DATAGRAMS = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 # What a server may send over UDP although we announce less.
 _DATAGRAM_MAX = 4096
 
@@ -37,6 +33,7 @@ class Failure(Enum):
     UNREACHABLE = "could not be reached"
     NONSENSE = "said nothing that could be read"
     ASK_OVER_TCP = "the reply has to be fetched over TCP"
+    ASK_WITHOUT_EDNS = "the server does not know EDNS"
 
 
 Result = Relayed | Failure
@@ -50,47 +47,6 @@ class Exchange(Protocol):
     def cancel(self) -> None: ...
 
 
-class Ears:
-    """The sockets of all exchanges under way, in one epoll set, which is all that the loop watches.
-
-    A socket of its own for each question makes this worth while: telling the loop itself about each
-    of them, and that it is gone again, costs six times as much (20 us instead of 3).
-    """
-
-    def __init__(self) -> None:
-        self._epoll: select.epoll | None = None
-        self._listening: dict[int, Callable[[], None]] = {}
-
-    def listen(self, sock: socket.SocketType, on_readable: Callable[[], None]) -> None:
-        """Call `on_readable` while there is something to read, or an error to be told."""
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._on_ready)
-        self._epoll.register(sock.fileno(), select.EPOLLIN)
-        self._listening[sock.fileno()] = on_readable
-
-    def close(self, sock: socket.SocketType) -> None:
-        """Close `sock`, which takes it out of the set as well (epoll(7))."""
-        self._listening.pop(sock.fileno(), None)
-        sock.close()
-
-    def shut(self) -> None:
-        """Hear nothing any more; listening again starts afresh."""
-        if self._epoll is not None:
-            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
-            self._epoll.close()
-            self._epoll = None
-            self._listening.clear()
-
-    def _on_ready(self) -> None:
-        if self._epoll is None:
-            return
-        for descriptor, _ in self._epoll.poll(0, _EVENTS):
-            on_readable = self._listening.get(descriptor)
-            if on_readable is not None:
-                on_readable()
-
-
 class UdpExchange:
     """A question under way over UDP."""
 
@@ -102,8 +58,9 @@ class UdpExchange:
         clock: Clock,
         counters: Counters,
         done: Done,
+        edns: bool = True,
     ) -> None:
-        """Sends at once. Raises OSError where that is impossible (no route, no descriptors)."""
+        """Sends at the end of this turn. Raises OSError without a route or descriptors."""
         entropy = os.urandom(2 + len(question.name))
         self._ident = entropy[:2]
         self._question = question
@@ -112,17 +69,20 @@ class UdpExchange:
         self._clock = clock
         self._counters = counters
         self._done = done
+        self._edns = edns
         self._strays = 0
-        self._socket = _connected(upstream)
-        try:
-            self._socket.send(question.packet(self._ident, self._section))
-        except OSError:
-            self._socket.close()
-            raise
-        ears.listen(self._socket, self._on_readable)
+        self._socket = ears.open(upstream, self._on_readable)
+        ears.send_soon(self._send)
 
     def cancel(self) -> None:
         self._ears.close(self._socket)
+
+    def _send(self) -> None:
+        try:
+            self._socket.send(self._question.packet(self._ident, self._section, self._edns))
+        except OSError:  # cancelled already, or the kernel does not let it go
+            if self._socket.fileno() >= 0:
+                self._finish(Failure.UNREACHABLE)
 
     def _on_readable(self) -> None:
         try:
@@ -133,11 +93,18 @@ class UdpExchange:
             self._finish(Failure.UNREACHABLE)
             return
         result = self._judge(packet)
-        if result is not None:
+        if result is None:
+            return
+        if isinstance(result, Relayed):
+            self._ears.rest(self._socket)
+            self._done(result)
+        else:
             self._finish(result)
 
     def _judge(self, packet: bytes) -> Result | None:
         """What to make of a packet from the server's address; None: go on waiting."""
+        if self._edns and refuses_edns(packet, self._ident, self._section):
+            return Failure.ASK_WITHOUT_EDNS
         if matches(packet, self._ident, self._section):
             return _read(packet, self._question, self._clock())
         if matches_but_for_case(packet, self._ident, self._section):
@@ -155,7 +122,10 @@ class UdpExchange:
 class TcpExchange:
     """A question under way over TCP, on a connection of its own."""
 
-    def __init__(self, upstream: Upstream, question: Question, clock: Clock, done: Done) -> None:
+    def __init__(
+        self, upstream: Upstream, question: Question, clock: Clock, done: Done, edns: bool = True
+    ) -> None:
+        self._edns = edns
         self._upstream = upstream
         self._question = question
         self._clock = clock
@@ -169,11 +139,14 @@ class TcpExchange:
         ident = os.urandom(2)
         section = self._question.section(bytes(len(self._question.name)))
         try:
-            packet = await ask_over_tcp(self._upstream, self._question.packet(ident, section))
+            query = self._question.packet(ident, section, self._edns)
+            packet = await ask_over_tcp(self._upstream, query)
         except (OSError, EOFError):
             self._done(Failure.UNREACHABLE)
             return
-        if matches_but_for_case(packet, ident, section):
+        if self._edns and refuses_edns(packet, ident, section):
+            self._done(Failure.ASK_WITHOUT_EDNS)
+        elif matches_but_for_case(packet, ident, section):
             result = _read(packet, self._question, self._clock())
             # A server that cuts short what has no limit has nothing better to say.
             self._done(Failure.NONSENSE if result is Failure.ASK_OVER_TCP else result)
@@ -193,22 +166,6 @@ async def ask_over_tcp(upstream: Upstream, packet: bytes) -> bytes:
         return await reader.readexactly(length)
     finally:
         writer.close()
-
-
-def _connected(upstream: Upstream) -> socket.SocketType:
-    """A UDP socket that hears `upstream` only. The kernel binds it to a random port.
-
-    It is of the type below socket.socket, which does the same for less: one is made for each
-    question.
-    """
-    family = socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET
-    made = socket.SocketType(family, _DATAGRAMS)
-    try:
-        made.connect(upstream)
-    except OSError:
-        made.close()
-        raise
-    return made
 
 
 def _read(packet: bytes, question: Question, now: float) -> Result:

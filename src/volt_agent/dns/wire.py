@@ -301,10 +301,12 @@ def question_of(name: bytes, qtype: int) -> bytes:
     return name + _PAIR.pack(qtype, CLASS_IN)
 
 
-def query_packet(ident: bytes, question: bytes, flags: int, dnssec_ok: bool) -> bytes:
-    """A query of our own: recursion desired, an OPT record without options (so no ECS)."""
-    counts = _COUNTS.pack(RD | flags, 1, 0, 0, 1)
-    return b"".join((ident, counts, question, _OUR_OPT[dnssec_ok]))
+def query_packet(
+    ident: bytes, question: bytes, flags: int, dnssec_ok: bool, edns: bool = True
+) -> bytes:
+    """A query of our own: recursion desired, an OPT record without options (so no ECS), if any."""
+    opt = _OUR_OPT[dnssec_ok] if edns else b""
+    return b"".join((ident, _COUNTS.pack(RD | flags, 1, 0, 0, edns), question, opt))
 
 
 _OUR_OPT = tuple(opt_record(Edns(UDP_MAX, 0, dnssec_ok, False)) for dnssec_ok in (False, True))

@@ -9,7 +9,8 @@
 `observe`    what the kernel's links mean: ports and foreign instances (pure)
 `former`     whether the links in the kernel are of the state that the agent has (pure)
 `forwarding` net.ipv4.ip_forward, and what it was before (pure)
-`strangers`  ports of others that no rule can name: they are turned away
+`strangers`  ports of others that no rule would hold: they are turned away
+`patience`   how often one thing is repaired (pure)
 `reconcile`  the task that brings kernel and snapshot together, level-triggered
 `resolvers`  gives workloads their resolv.conf: `resolvconf` to named namespaces,
              `machine_resolvconf` to machines

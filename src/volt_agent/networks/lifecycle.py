@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from ..errors import Refused, VoltError
 from ..model.lookup import find
+from ..model.network import Connection
 from ..model.snapshot import Change, Object, Snapshot
 from ..model.workload import Instance, Runtime, Workload
 from .decide import connect
@@ -55,11 +56,13 @@ def remember(
     instance: Instance,
     auto_connect: Collection[str],
     default_network: str,
+    stopped: Collection[str] = (),
 ) -> Change:
     """What the store has to know after a start: the name, its kind, and an automatic connection.
 
-    An automatic connection that cannot be made (the default network is full or absent) is left out:
-    the workload runs all the same, and `volt ps` shows it without a network.
+    Where the default network is full, the automatic connection of a workload that does not run
+    gives way; `stopped` are those that ended lately, in that order, and the last to give way. If
+    there is none, the workload runs all the same, and `volt ps` shows it without a network.
     """
     known = snapshot.workloads.get(instance.name)
     seen = Workload(name=instance.name, kind=instance.kind, runtime=instance.runtime)
@@ -67,14 +70,46 @@ def remember(
         seen = replace(known, runtime=instance.runtime, kind=instance.kind)
     put: tuple[Object, ...] = () if known == seen else (seen,)
     change = Change(put=put)
-    if instance.runtime not in auto_connect or default_network not in snapshot.networks:
+    if not lacks_network(snapshot, instance, auto_connect) or (
+        default_network not in snapshot.networks
+    ):
         return change
-    if seen.detached or snapshot.connections_of.get(instance.name):
-        return change
-    if instance.namespace is None or instance.bridged:
-        return change  # it is a virtual machine, shares the host's network or has one already
-    try:
-        joined = connect(snapshot.apply(change), default_network, instance.name, automatic=True)
-    except VoltError:
-        return change
+    joined = _join(snapshot.apply(change), default_network, instance.name, stopped)
     return Change(put=(*put, *joined.put), delete=joined.delete)
+
+
+def lacks_network(snapshot: Snapshot, instance: Instance, auto_connect: Collection[str]) -> bool:
+    """Whether `instance` is on no network, and would be on the default one by itself."""
+    known = snapshot.workloads.get(instance.name)
+    if instance.runtime not in auto_connect or (known is not None and known.detached):
+        return False
+    if instance.namespace is None or instance.bridged:
+        return False  # it is a virtual machine, shares the host's network or has one already
+    return not snapshot.connections_of.get(instance.name)
+
+
+def _join(snapshot: Snapshot, network: str, workload: str, stopped: Collection[str]) -> Change:
+    """An automatic connection, in the place of another one if need be; nothing if there is none."""
+    try:
+        return connect(snapshot, network, workload, automatic=True)
+    except VoltError:
+        idle = _longest_idle(snapshot, network, stopped)
+    if idle is None:
+        return Change()
+    without = Change(delete=(idle,))
+    try:
+        joined = connect(snapshot.apply(without), network, workload, automatic=True)
+    except VoltError:
+        return Change()
+    return Change(put=joined.put, delete=(idle, *joined.delete))
+
+
+def _longest_idle(snapshot: Snapshot, network: str, stopped: Collection[str]) -> Connection | None:
+    """The automatic connection on `network` whose workload has not run for the longest time."""
+    order = {name: at for at, name in enumerate(stopped)}
+    idle = (
+        each
+        for each in snapshot.connections.values()
+        if each.network == network and each.automatic and each.workload not in snapshot.instances
+    )
+    return min(idle, key=lambda each: order.get(each.workload, -1), default=None)

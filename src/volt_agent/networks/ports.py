@@ -17,13 +17,14 @@ from ..errors import KernelRefused, Refused
 from ..events import PortSeen
 from ..kernel.edge import Edge, Flow
 from ..kernel.ops import DeleteLink, Op
+from ..kernel.state import Link
 from ..model.names import port_alias
-from ..model.network import Connection
+from ..model.network import Connection, Network
 from ..model.snapshot import Change, Snapshot
 from ..model.workload import Instance, Port
 from ..registry import Registry
 from .effects import Effects
-from .observe import bridge_network, foreign_port, is_foreign, made_port
+from .observe import bridge_network, foreign_name, foreign_port, is_foreign, made_port
 from .plan import end_inside, free_name_inside, is_way_out, plan_inside, plan_tap, plan_veth
 from .resolvconf import content
 from .resolvers import Resolvers
@@ -81,6 +82,22 @@ class Ports:
         self.effects = Effects(bus)
         self.foreign: dict[str, str] = {}  # port key -> interface that somebody else attached
         self.by_interface: dict[str, str] = {}  # interface -> key of the port published with it
+
+    def namesake_of(self, network: Network, link: Link) -> str | None:
+        """The interface of the port that has the name which `link` (not ours) would have on
+        `network`; None if there is none: then `link` has it, once it is in `foreign`.
+
+        Who was there first keeps the name, and a port that volt made is always first.
+        """
+        name, snapshot, mirror = foreign_name(link), self._registry.snapshot, self._edge.mirror
+        key = f"{network.name}/{name}"
+        connection = snapshot.connections.get(key)
+        if connection is not None and made_port(connection, snapshot, mirror, None) is not None:
+            return connection.interface
+        first = mirror.links.get(self.foreign.get(key, ""))
+        if first is None or first.index == link.index or first.master != link.master:
+            return None
+        return first.name if is_foreign(first) and foreign_name(first) == name else None
 
     def is_furnished(self, key: str) -> bool:
         """Whether our end in there has been set up, so that a change in there is not our own."""

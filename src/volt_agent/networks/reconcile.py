@@ -30,6 +30,7 @@ from .agenda import Agenda, Rank, Target
 from .forwarding import FORWARDING, remember_former
 from .machine_resolvconf import MachineResolvConf
 from .observe import bridge_network, connection_key, foreign_name, is_foreign, network_by_alias
+from .patience import Patience
 from .plan import plan_bridge
 from .ports import Ports
 from .resolvconf import ResolvConf
@@ -60,8 +61,10 @@ class Reconciler:
         self._agenda = Agenda()
         resolvers = Resolvers(resolv_conf, MachineResolvConf())
         self.ports = Ports(registry, edge, bus, resolvers, self._verify_inside)
-        self.strangers = Strangers(edge)
+        self.strangers = Strangers(edge, self.ports.namesake_of)
         self._in_order: set[Target] = set()
+        self._patience = Patience()
+        self._resting: set[Target] = set()  # repaired too often: looked at again when it is time
         self._doubtful: set[Target] = set()  # refused once
         self._failures: dict[Target, tuple[float, str]] = {}  # refused again: delay, reason
         self._bridge_index: dict[str, int] = {}
@@ -112,9 +115,11 @@ class Reconciler:
         network = bridge_network(link, snapshot, self._edge.mirror) if link.master else None
         if network is not None and is_foreign(link):
             key = f"{network.name}/{foreign_name(link)}"
-            self.ports.foreign[key] = link.name
-            self._mark(Rank.PORT, key)
-            if not is_quotable(link.name):
+            has_namesake = self.ports.namesake_of(network, link) is not None
+            if not has_namesake:
+                self.ports.foreign[key] = link.name
+                self._mark(Rank.PORT, key)
+            if has_namesake or not is_quotable(link.name):  # see `strangers`
                 self._mark(Rank.NETWORK, network.name)
 
     def _inside_changed(self, event: InsideChanged) -> None:
@@ -138,11 +143,15 @@ class Reconciler:
                 self._mark(Rank.NETWORK, network)  # deleted, and the agent died before its bridge
 
     def _mark(self, rank: Rank, key: str) -> None:
-        self._agenda.add(Target(rank, key), time.monotonic())
+        target = Target(rank, key)
+        if target not in self._resting:
+            self._agenda.add(target, time.monotonic())
 
     def _expect(self, rank: Rank, key: str) -> None:
         """Mark something that a commit changed: to bring it in order is no repair."""
-        self._in_order.discard(Target(rank, key))
+        target = Target(rank, key)
+        self._in_order.discard(target)
+        self._resting.discard(target)
         self._mark(rank, key)
 
     def _verify_inside(self, key: str) -> None:
@@ -186,11 +195,23 @@ class Reconciler:
             ms = round((time.monotonic() - at) * 1e3, 1)
             log.warning("repaired %s", target, extra={"fields": {"effective_ms": ms}})
             self._bus.publish(Repaired(what=str(target), effective_ms=ms))
+            self._rest_after_repair(target)
         self._failures.pop(target, None)
         self._in_order.add(target)
         if target.rank is Rank.PORT and self.ports.is_furnished(target.key):
             self._in_order.add(Target(Rank.INSIDE, target.key))
         self._agenda.done(target)
+
+    def _rest_after_repair(self, target: Target) -> None:
+        """What is broken again and again is looked at once in a while."""
+        seconds = self._patience.repaired(target, time.monotonic())
+        if seconds and target not in self._resting:
+            self._resting.add(target)
+            asyncio.get_running_loop().call_later(seconds, self._look_again, target)
+
+    def _look_again(self, target: Target) -> None:
+        self._resting.discard(target)
+        self._mark(*target)
 
     async def _bring_in_order(self, target: Target) -> bool:
         match target.rank:

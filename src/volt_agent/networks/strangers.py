@@ -1,45 +1,62 @@
-"""Ports of others that may not be on a bridge of volt's: no firewall rule can hold their names.
+"""Ports of others that may not be on a bridge of volt's: no firewall rule would hold them.
 
-Nothing would keep such a workload to an address. It is taken off the bridge, as often as somebody
-puts it there: what cannot be guarded does not pass.
+Either none can, because of the interface's name, or the workload's name is that of another port
+there. Nothing would keep such a workload to an address. It is taken off the bridge, as often as
+somebody puts it there: what cannot be guarded does not pass.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 
 from ..firewall.quote import is_quotable
 from ..kernel.edge import Edge
 from ..kernel.ops import ReleasePort
 from ..kernel.state import Link, Mirror
 from ..model.network import Network
-from .observe import is_foreign
+from .observe import foreign_name, is_foreign
 
 log = logging.getLogger(__name__)
 
 
-def unguardable(network: Network, mirror: Mirror) -> list[Link]:
-    """The ports of workloads that no rule can name, where ports are held to their addresses."""
+_NOT_QUOTABLE = "no firewall rule can hold its name"
+
+# The interface of the port that has the name which a link would have; None if the link has it.
+NamesakeOf = Callable[[Network, Link], str | None]
+
+
+def unguardable(
+    network: Network, mirror: Mirror, namesake_of: NamesakeOf
+) -> Iterator[tuple[Link, str]]:
+    """The ports of workloads that no rule would hold, and why, where ports are held to their
+    addresses."""
     if not network.port_security:
-        return []
-    ports = (mirror.links[name] for name in sorted(mirror.ports_of(network.bridge)))
-    return [each for each in ports if is_foreign(each) and not is_quotable(each.name)]
+        return
+    for name in sorted(mirror.ports_of(network.bridge)):
+        link = mirror.links[name]
+        if not is_foreign(link):
+            continue
+        if not is_quotable(name):
+            yield link, _NOT_QUOTABLE
+        elif (namesake := namesake_of(network, link)) is not None:
+            yield link, f"{namesake!r} is {foreign_name(link)} already"
 
 
 class Strangers:
     """Turns them away, and remembers why for as long as they are there under that name."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, edge: Edge, namesake_of: NamesakeOf) -> None:
+        self._edge, self._namesake_of = edge, namesake_of
         self._reasons: dict[Link, str] = {}
 
     async def turn_away(self, network: Network) -> None:
         """Take those of `network` off its bridge. Raises KernelRefused."""
-        for link in unguardable(network, self._edge.mirror):
+        for link, why in [*unguardable(network, self._edge.mirror, self._namesake_of)]:
             await self._edge.execute([ReleasePort(name=link.name, index=link.index)])
             reason = (
-                f"interface {link.name!r} was taken off {network.bridge}: no firewall rule can hold"
-                " its name; rename it and attach it again"
+                f"interface {link.name!r} was taken off {network.bridge}: {why}; "
+                "rename it and attach it again"
             )
             log.error("%s", reason)
             self._reasons = {

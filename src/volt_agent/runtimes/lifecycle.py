@@ -9,12 +9,16 @@ from collections.abc import Callable, Collection
 from ..bus import Bus
 from ..errors import VoltError
 from ..events import InstanceStarted, InstanceStopped, WorkloadStopped
+from ..model.network import Connection
 from ..model.workload import Instance
 from ..networks.effects import Effects
-from ..networks.lifecycle import remember, started, stopped
+from ..networks.lifecycle import lacks_network, remember, started, stopped
 from ..registry import Commit, Registry
 
 log = logging.getLogger(__name__)
+
+# Names remembered in the order in which they ended; a bridge has fewer ports.
+STOPPED_MAX = 4096
 
 
 class Lifecycle:
@@ -30,6 +34,7 @@ class Lifecycle:
     ) -> None:
         self._registry, self._bus, self._effects = registry, bus, effects
         self._auto_connect, self._default_network = auto_connect, default_network
+        self._ended: dict[str, None] = {}  # names that ended, in that order
         self._queue: asyncio.Queue[InstanceStarted | InstanceStopped] = asyncio.Queue()
         bus.subscribe(InstanceStarted, self._queue.put_nowait)
         bus.subscribe(InstanceStopped, self._queue.put_nowait)
@@ -70,11 +75,27 @@ class Lifecycle:
         self._effects.check(instance.name, known.new)
 
     async def _remember(self, instance: Instance) -> Commit:
-        return await self._registry.commit(
+        self._ended.pop(instance.name, None)
+        commit = await self._registry.commit(
             lambda snapshot: remember(
-                snapshot, instance, self._auto_connect(), self._default_network
+                snapshot, instance, self._auto_connect(), self._default_network, self._ended
             )
         )
+        for each in commit.change.delete:
+            if isinstance(each, Connection):
+                log.info(
+                    "%s is full: %s, which does not run, has left it for %s",
+                    each.network,
+                    each.workload,
+                    instance.name,
+                )
+        if lacks_network(commit.new, instance, self._auto_connect()):
+            log.warning(
+                "%s runs without a network: %s has no room for it, or is not there",
+                instance.name,
+                self._default_network,
+            )
+        return commit
 
     async def _stopped(self, event: InstanceStopped) -> None:
         instance = event.instance
@@ -82,5 +103,12 @@ class Lifecycle:
         if commit.change.is_empty:
             return
         self._effects.forget(instance.name)
+        self._note_end(instance.name)
         ms = round((asyncio.get_running_loop().time() - event.at) * 1e3, 2)
         self._bus.publish(WorkloadStopped(workload=instance.name, effective_ms=ms))
+
+    def _note_end(self, name: str) -> None:
+        self._ended.pop(name, None)
+        self._ended[name] = None
+        if len(self._ended) > STOPPED_MAX:
+            del self._ended[next(iter(self._ended))]

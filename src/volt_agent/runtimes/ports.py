@@ -50,10 +50,19 @@ class BridgePorts:
                 link is None or workload != running.name or not self._is_life(running, link)
             ):
                 del self._running[name]
-                self._bus.publish(InstanceStopped(instance=running, at=time.monotonic()))
+                self._ended(running)
                 running = None
             if running is None and link is not None and workload is not None:
                 self._began(link, workload)
+
+    def _ended(self, instance: Instance) -> None:
+        """One sign of life is gone; the workload has stopped if it was the last one."""
+        now = time.monotonic()
+        for other in self._running.values():
+            if other.name == instance.name:
+                self._bus.publish(InstanceStarted(instance=other, at=now))
+                return
+        self._bus.publish(InstanceStopped(instance=instance, at=now))
 
     def _workload_of(self, link: Link) -> str | None:
         """Whose sign of life this link is at present; None for nobody's."""
