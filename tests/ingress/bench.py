@@ -98,8 +98,8 @@ class Origin:
     def _run(self, peer: Peer, number: int) -> None:
         try:
             self._script(peer, number)
-        except (EOFError, ConnectionError):
-            pass
+        except (EOFError, ConnectionError, TimeoutError):
+            pass  # the other side went, or has nothing more to ask
         except BaseException as error:
             self.failures.append(error)
         finally:
@@ -180,7 +180,8 @@ def bench(*scripts: Script, limits: Limits | None = None, **settings: Any) -> It
         stack.callback(made.close)
         made.lead_to(*(each.address for each in origins))
         yield made
-        assert not [failure for each in origins for failure in each.failures]
+        failures = [failure for each in origins for failure in each.failures]
+        assert not failures
 
 
 def answers(*replies: bytes) -> Script:
