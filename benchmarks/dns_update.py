@@ -30,9 +30,14 @@ MARGIN = 2.0
 
 
 class Run(NamedTuple):
-    """What was measured, in milliseconds, and how many answers were stale."""
+    """What was measured, in milliseconds, and how many answers were stale.
+
+    `undisturbed` are the questions that no change came between: what exceeds their p99 is the
+    change's, the rest is this machine's.
+    """
 
     effective: list[float]
+    undisturbed: list[float]
     lags: list[float]
     answers: int
     stale: int
@@ -49,6 +54,7 @@ def main() -> None:
         for what, load in (("idle", None), ("loaded", ()), ("flooded", ("flood",))):
             done = measure(host, server, file, rounds, load)
             figures.samples(f"{what}: in effect", done.effective)
+            figures.samples("  question and answer without a change", done.undisturbed)
             figures.samples(f"{what}: loop lag", done.lags)
             limit = IDLE_MS if load is None else FLOOD_MS
             figures.limit(f"{what}: in effect, p99", percentile(done.effective, 0.99), limit)
@@ -79,15 +85,18 @@ def judge(
     began, done = zip(*changes, strict=True)
     places = [str(each) for each in inside_names.PLACES]
     first_right: dict[int, float] = {}
-    stale = 0
+    undisturbed, stale = [], 0
     for asked, came, address in answers:
         before, during = bisect_right(done, asked) - 1, bisect_right(began, came) - 1
+        first = bisect_right(began, asked) - 1 < during or during not in first_right
+        if not first:
+            undisturbed.append((came - asked) * 1000)
         if before >= 0 and before == during and address != places[before % 2]:
             stale += 1
         if during >= 0 and address == places[during % 2]:
             first_right.setdefault(during, came)
     effective = [(came - began[change]) * 1000 for change, came in first_right.items()]
-    return Run(effective, [lag * 1000 for lag in lags], len(answers), stale)
+    return Run(effective, undisturbed, [lag * 1000 for lag in lags], len(answers), stale)
 
 
 def _server(host: Host) -> Process:

@@ -192,6 +192,7 @@ def test_no_status_listener(text: str, listen: None) -> None:
         ("network.dns.upstream[0]", "'[::1]'"),
         ("network.dns.upstream[0]", "'fe80::1%a b'"),
         ("network.dns.upstream[0]", "0.0.0.0"),
+        ("network.dns.upstream[0]", "255.255.255.255"),
         ("network.dns.upstream[0]", "ff02::fb"),
         ("network.dns.upstream[0]", "10.0.0.1"),
         ("network.dns.upstream[0]", "1.1"),

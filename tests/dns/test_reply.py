@@ -201,3 +201,34 @@ def test_a_header_that_promises_too_much_is_malformed_at_once() -> None:
     """65,535 records are not counted one by one on the loop."""
     with pytest.raises(Malformed):
         read(CHAIN[:6] + b"\xff\xff" + CHAIN[8:END] + b"\0" * 60_000)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 28, 5, 16]), st.integers(0, 5000)), max_size=4),
+    st.sampled_from([0, 3, 2]),
+    st.booleans(),
+    st.binary(max_size=3),
+)
+def test_plain_replies_are_read_as_any_others(
+    rows: list[tuple[int, int]], rcode: int, opt: bool, junk: bytes
+) -> None:
+    """The short way for the plainest of them comes to the same as the long one."""
+    data = {
+        1: A("192.0.2.1"),
+        28: AAAA("2001:db8::1"),
+        5: CNAME("www.example.com"),
+        16: A("1.2.3.4"),
+    }
+    records = (RR("www.example.com", kind, ttl=ttl, rdata=data[kind]) for kind, ttl in rows)
+    reply = upstream_reply(*records, rcode=rcode, opt=opt) + junk
+    long = reply + b"\0"  # what stands behind the records is ignored, but it is not plain
+    assert told(reply) == told(long)
+
+
+def told(reply: bytes) -> object:
+    try:
+        found = read(reply)
+    except Malformed:
+        return None
+    tails = [found.tail_for(query).now(1000.0 + 3) for query in (PLAIN, ASKED_WITH_OPT)]
+    return tails, found.rcode, found.life, found.addresses, found.extended

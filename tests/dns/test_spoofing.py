@@ -106,7 +106,9 @@ def test_a_flood_of_questions_leaves_the_loop_its_turns(is_dead: bool) -> None:
         async with origin(udp=behaviour) as server:
             forwarder, counters = forwarder_of(server.address)
             outcomes, lags, began = list[Outcome](), list[float](), time.monotonic()
-            watch = asyncio.create_task(LoopLag(lags.append, interval=0.005).run())
+            # On the clock of our own work: how long others keep us from it is not in question.
+            lag = LoopLag(lags.append, interval=0.005, clock=time.thread_time)
+            watch = asyncio.create_task(lag.run())
             asked = 0
             while time.monotonic() - began < 1.5:
                 for _ in range(16):  # as many as a listener takes in one turn
@@ -124,4 +126,4 @@ def test_a_flood_of_questions_leaves_the_loop_its_turns(is_dead: bool) -> None:
         lags.extend(await main())
 
     run(kept())
-    assert sorted(lags)[int(len(lags) * 0.99)] < 0.15  # ten times what is promised
+    assert sorted(lags)[int(len(lags) * 0.99)] < 0.015

@@ -31,6 +31,7 @@ Reader = Callable[[object], object]
 SEARCH_DOMAINS_MAX, SEARCH_CHARACTERS_MAX = 6, 256
 # RFC 1035, section 2.3.4: 255 octets on the wire are 253 characters.
 DOMAIN_MAX = 253
+_BROADCAST = "255.255.255.255"
 # Interfaces that volt makes for networks and workloads (model.names) begin so.
 _OWN_PREFIXES = ("volt-", "vc-", "vt-")
 # What the kernel takes for an interface name (dev_valid_name in net/core/dev.c), without the
@@ -123,7 +124,7 @@ def upstream(value: object) -> Upstream:
     host, port = _host_and_port(text, expected) or (_address(text, expected), DNS_PORT)
     if isinstance(host, str):
         raise Unfit(expected, "a name would need a DNS server to be looked up")
-    if host.is_unspecified or host.is_multicast:
+    if host.is_unspecified or host.is_multicast or str(host) == _BROADCAST:
         raise Unfit(expected, "this address cannot be that of one server")
     return Upstream(host, port)
 

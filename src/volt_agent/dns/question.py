@@ -8,7 +8,7 @@ from . import wire
 from .wire import Query
 
 
-class Question(Struct, frozen=True, cache_hash=True):
+class Question(Struct, frozen=True, cache_hash=True, gc=False):
     """Askers with equal questions share one. `name` is in wire form and lower case."""
 
     name: bytes

@@ -67,7 +67,7 @@ class Malformed(Exception):
     """A packet that is not a well-formed message."""
 
 
-class Edns(Struct, frozen=True):
+class Edns(Struct, frozen=True, gc=False):
     """The OPT record of a query (RFC 6891): reply size, version, the DO bit, any options at all?"""
 
     size: int
@@ -76,7 +76,7 @@ class Edns(Struct, frozen=True):
     has_options: bool
 
 
-class Query(Struct, frozen=True):
+class Query(Struct, frozen=True, gc=False):
     """A well-formed query with one question.
 
     `name` is in lower case, `end` the offset behind the question, `edns` None without an OPT
