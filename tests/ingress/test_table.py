@@ -82,6 +82,13 @@ def test_a_plain_route_comes_before_the_redirect_of_another() -> None:
     assert found.find_passthrough(b"a.b") is None
 
 
+def test_the_default_route_does_not_keep_a_host_from_https() -> None:
+    """What is sent to https is decided by who names the host more closely."""
+    found = table(route("any", "*"), route("safe", "a.b", tls="manual"))
+    assert isinstance(found.find_plain(b"a.b", b"/"), Redirect)
+    assert isinstance(found.find_plain(b"c.d", b"/"), Target)
+
+
 def test_a_host_with_a_route_does_not_fall_through_to_a_wildcard() -> None:
     """Nothing under another path of the host answers."""
     found = table(route("v1", "a.example.com", "/v1"), route("wild", "*.example.com"))

@@ -161,12 +161,10 @@ class Client(Connection):
         if not seen[3]:
             self._keeps = self.is_simple = False
         if self.is_tls:
-            target: Target | None = proxy.table.tls.find(host, path)
-        elif path.startswith(_CHALLENGE):
-            target = None
+            target: object = proxy.table.tls.find(host, path)
         else:
-            target = proxy.table.plain.find(host, path)
-        if target is None or target.hsts is not None or method not in _IDEMPOTENT:
+            target = None if path.startswith(_CHALLENGE) else proxy.table.find_plain(host, path)
+        if not isinstance(target, Target) or target.hsts is not None or method not in _IDEMPOTENT:
             self._route(seen[1], request)
             return
         usable = target.usable

@@ -74,6 +74,9 @@ class Hosts(Generic[T]):
             return paths[b"/"]
         return _longest(paths, target)
 
+    def __bool__(self) -> bool:
+        return bool(self._exact)
+
     def closeness(self, host: bytes) -> int:
         """How closely the entry for `host` names it: 0 without any, 1 for the default route's, the
         more the longer a wildcard is, and most for the exact name."""
@@ -150,8 +153,16 @@ class RouteTable:
         return made
 
     def find_plain(self, host: bytes, target: bytes) -> Answer | None:
-        """For a request in plain text: a route for it comes before the redirect of another."""
-        return self.plain.find(host, target) or self._redirects.find(host, target)
+        """For a request in plain text: a route for it comes before the redirect of another, unless
+        the other one names the host more closely."""
+        found = self.plain.find(host, target)
+        if not self._redirects:
+            return found
+        redirect = self._redirects.find(host, target)
+        if found is None or redirect is None:
+            return found or redirect
+        is_closer = self._redirects.closeness(host) > self.plain.closeness(host)
+        return redirect if is_closer else found
 
     def find_tls(self, host: bytes, target: bytes) -> Target | None:
         """For a request over TLS that ends here."""
