@@ -10,7 +10,8 @@ import pytest
 
 from tests.ingress.authority import NOW, Authority, key_pem, pem_of, rsa_key, write
 from volt_agent.errors import Refused
-from volt_agent.ingress.certificate import Files, check_host, load, warnings
+from volt_agent.ingress.certificate import Files, check_host, warnings
+from volt_agent.ingress.pem import load
 
 AUTHORITY = Authority()
 _DAY = timedelta(days=1)

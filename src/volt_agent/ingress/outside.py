@@ -12,10 +12,12 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
-import aiodns
 import anyio
-import pycares
+
+if TYPE_CHECKING:
+    import aiodns
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +102,13 @@ class OutsideNames:
             resolver = self._resolver_now()
             if resolver is None:
                 return (), RETRY
+            from aiodns.error import DNSError
+
             try:
                 found = await resolver.getaddrinfo(
                     host, family=socket.AF_INET, type=socket.SOCK_STREAM
                 )
-            except aiodns.error.DNSError as error:
+            except DNSError as error:
                 log.debug("%s was not found: %s", host, error)
                 return (), RETRY
         ttls = [each.ttl for each in found.nodes] + [each.ttl for each in found.cnames]
@@ -115,6 +119,10 @@ class OutsideNames:
         """The resolver is bound to the loop, so it is made here. Only DNS: /etc/hosts is about the
         host itself; and no search domains: a name is meant as it was written."""
         if self._resolver is None and self._upstreams:
+            # Imported here: most agents have no backends outside.
+            import aiodns
+            import pycares
+
             with contextlib.suppress(ValueError):
                 self._resolver = aiodns.DNSResolver(
                     nameservers=self._upstreams,

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..errors import Refused
 from ..model.route import ANY_HOST, Route
-from .certificate import Certificate, Files, check_host, load, warnings
+from .certificate import Certificate, Files, check_host, warnings
 from .tls_profile import server_context
 
 log = logging.getLogger(__name__)
@@ -133,6 +133,8 @@ def manual_files(routes: Iterable[Route]) -> dict[str, Files]:
 
 def load_usable(files: Files) -> Usable:
     """Read `files` for use. Blocks for some ms; raises Refused."""
+    from .pem import load
+
     certificate = load(files)
     try:
         return Usable(certificate, server_context(certificate))
