@@ -13,16 +13,18 @@ Eleven words, each with one meaning in the code, the RPC, the command line and t
 * **Ruleset**: what the snapshot compiles to in nftables (`firewall`).
 * **Rule**, **Policy**, **Forward**: who may reach whom, and by which port of the host
   (`model.firewall`). `rules` decides about the requests, `firewall` about the packets.
-* **Route**: from a host name and a path to backends (`ingress`, still to come).
+* **Route**: from a host name and a path to backends (`model.route`, `ingress`).
 
 Who talks to whom::
 
     kernel (netlink) --+                                  +--> firewall   one nft transaction
     runtimes ----------+--> events --> bus --> registry --+--> networks   links, addresses, ports
     control RPC -------+      (one writer: store, then    +--> dns        answers from the snapshot
-                               an immutable Snapshot)
+                               an immutable Snapshot)     +--> dhcp       leases from its addresses
+                                                          +--> ingress    routes to its workloads
 
-`agent` is the composition root and the only module that knows all the parts. `cli` is a separate
+`agent` is the composition root and the only module that knows all the parts; `control_plane`, which
+it loads last, is what answers over the sockets. `cli` is a separate
 program: it imports `control.client` and `control.messages` and nothing else from here.
 """
 
