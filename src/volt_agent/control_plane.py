@@ -29,6 +29,7 @@ from .control.handlers.network import NetworkHandlers
 from .control.handlers.policy import PolicyHandlers
 from .control.handlers.port import PortHandlers
 from .control.handlers.status import HostStatus
+from .control.handlers.tune import TuneHandlers
 from .control.handlers.workload import WorkloadHandlers
 from .control.loop_lag import LoopLag
 from .control.messages import agent as messages
@@ -40,6 +41,7 @@ from .dns.settings import ZONE
 from .parts import Parts
 from .process import resident_bytes, started
 from .supervise import start as start_task
+from .tune import Tuner
 
 
 class ControlPlane:
@@ -117,6 +119,7 @@ def _handlers(parts: Parts) -> Handlers:
         IngressHandlers(registry, parts.ingress, bus),
         NameHandlers(registry, parts.names, bus),
         LeaseHandlers(parts.dhcp),
+        TuneHandlers(Tuner(registry, edge)),
         WorkloadHandlers(registry),
         ContainerHandlers(registry, parts.reconciler, edge, firewall, bus, ZONE),
         AgentHandlers(parts.reload, parts.reset),

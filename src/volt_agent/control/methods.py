@@ -15,6 +15,7 @@ from .messages import (
     network,
     policy,
     port,
+    tune,
     workload,
 )
 from .method import Method
@@ -29,6 +30,7 @@ METHODS: Mapping[str, Method[Any, Any]] = {
         names,
         lease,
         ingress,
+        tune,
         workload,
         container,
         agent,

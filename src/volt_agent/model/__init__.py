@@ -3,7 +3,8 @@
 `network`   Network, Connection, Reservation: what users asked for
 `lease`     Lease: what DHCP has given
 `workload`  Workload (known by name), Instance (it runs), Port (its place on a bridge)
-`host`      HostPolicy: what the host itself lets in; FormerSetting: what it was set to
+`host`      HostPolicy: what the host itself lets in; FormerSetting: what it was set to;
+            TunedSetting: what users set it to
 `firewall`  Rule, Policy, Forward; Peer: one end of them
 `route`     Route, Backend: what the ingress does
 `ports`     port ranges and protocols, as users write them

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from .confirm import Unconfirmed
 from .firewall import Forward, Policy, Rule
-from .host import FormerSetting, HostPolicy
+from .host import FormerSetting, HostPolicy, TunedSetting
 from .lease import Lease
 from .network import Connection, Network, Reservation
 from .route import Route
@@ -29,6 +29,7 @@ Desired = (
     | Route
     | Unconfirmed
     | FormerSetting
+    | TunedSetting
 )
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
@@ -47,6 +48,7 @@ DESIRED: tuple[type[Desired], ...] = (
     Route,
     Unconfirmed,
     FormerSetting,
+    TunedSetting,
 )
 
 
@@ -93,6 +95,7 @@ class Snapshot(Struct, frozen=True):
     routes: Mapping[str, Route] = {}
     unconfirmed: Mapping[str, Unconfirmed] = {}
     former_settings: Mapping[str, FormerSetting] = {}
+    tuned: Mapping[str, TunedSetting] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
     # Indexes: the connections of a workload in slot order, the ports of a workload in the order of
@@ -164,6 +167,7 @@ _TABLES: Mapping[type[Object], str] = {
     Route: "routes",
     Unconfirmed: "unconfirmed",
     FormerSetting: "former_settings",
+    TunedSetting: "tuned",
     Instance: "instances",
     Port: "ports",
 }
