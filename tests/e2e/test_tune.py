@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.host import Host
 
+pytestmark = pytest.mark.kernel
+
 FILE = "/etc/sysctl.d/90-volt.conf"
 SOMAXCONN = "/proc/sys/net/core/somaxconn"
 

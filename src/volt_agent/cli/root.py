@@ -78,6 +78,7 @@ ROOT = Group(
         "ps",
         "container",
         "status",
+        "doctor",
         "events",
         "agent",
         "completion",
