@@ -20,6 +20,7 @@ from .control.dns_metrics import register_names
 from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
+from .control.handlers.compose import ComposeHandlers
 from .control.handlers.container import ContainerHandlers
 from .control.handlers.firewall import FirewallHandlers
 from .control.handlers.ingress import IngressHandlers
@@ -124,7 +125,11 @@ def _handlers(parts: Parts) -> Handlers:
         ContainerHandlers(registry, parts.reconciler, edge, firewall, bus, ZONE),
         AgentHandlers(parts.reload, parts.reset),
     )
-    return {name: handler for group in groups for name, handler in group.handlers().items()}
+    calls = {name: handler for group in groups for name, handler in group.handlers().items()}
+    compose = ComposeHandlers(
+        registry, edge, parts.surroundings, lambda: parts.ingress.settings.ports, calls
+    )
+    return {**calls, **compose.handlers()}
 
 
 def _register(metrics: Metrics, parts: Parts) -> None:

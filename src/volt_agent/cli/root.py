@@ -74,6 +74,7 @@ ROOT = Group(
     members=(
         "net",
         "ingress",
+        "compose",
         "tune",
         "ps",
         "container",

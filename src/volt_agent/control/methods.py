@@ -7,6 +7,7 @@ from typing import Any
 
 from .messages import (
     agent,
+    compose,
     container,
     firewall,
     ingress,
@@ -33,6 +34,7 @@ METHODS: Mapping[str, Method[Any, Any]] = {
         tune,
         workload,
         container,
+        compose,
         agent,
     )
     for each in group.METHODS

@@ -14,6 +14,7 @@ from .firewall import Forward, Policy, Rule
 from .host import FormerSetting, HostPolicy, TunedSetting
 from .lease import Lease
 from .network import Connection, Network, Reservation
+from .project import Project
 from .route import Route
 from .workload import Instance, Port, State, Workload
 
@@ -30,6 +31,7 @@ Desired = (
     | Unconfirmed
     | FormerSetting
     | TunedSetting
+    | Project
 )
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
@@ -49,6 +51,7 @@ DESIRED: tuple[type[Desired], ...] = (
     Unconfirmed,
     FormerSetting,
     TunedSetting,
+    Project,
 )
 
 
@@ -95,6 +98,7 @@ class Snapshot(Struct, frozen=True):
     routes: Mapping[str, Route] = {}
     unconfirmed: Mapping[str, Unconfirmed] = {}
     former_settings: Mapping[str, FormerSetting] = {}
+    projects: Mapping[str, Project] = {}
     tuned: Mapping[str, TunedSetting] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
@@ -167,6 +171,7 @@ _TABLES: Mapping[type[Object], str] = {
     Route: "routes",
     Unconfirmed: "unconfirmed",
     FormerSetting: "former_settings",
+    Project: "projects",
     TunedSetting: "tuned",
     Instance: "instances",
     Port: "ports",
