@@ -153,3 +153,16 @@ def test_what_is_listed(running: Host) -> None:
     assert [each["key"] for each in found] == ["net.core.somaxconn"]
     shown = json.loads(running.volt("tune", "net", "show", "-o", "json").stdout)
     assert {"net.core.rmem_max", "net.core.wmem_max"} <= {each["key"] for each in shown}
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_purge_leaves_no_file(running: Host, is_running: bool) -> None:
+    """What the agent forgets, no boot sets again; a reset without it forgets nothing."""
+    running.volt("tune", "sysctl", "set", "net.core.somaxconn", "300")
+    if not is_running:
+        running.stop_agent()
+        running.volt("agent", "reset")
+        assert running.path(FILE).exists()
+    done = running.volt("agent", "reset", "--purge")
+    assert f"{FILE}: what it set stays until the next boot" in done.stdout
+    assert not running.path(FILE).exists()
