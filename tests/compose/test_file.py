@@ -109,6 +109,15 @@ def test_aliases_and_merge_keys(tmp_path: Path) -> None:
     assert [each.target for each in wanted.forwards] == ["web"]
 
 
+def test_aliases_are_not_unfolded(tmp_path: Path) -> None:
+    """A "billion laughs" file is as small in memory as on disk, wherever it is used."""
+    lines = ["x-0: &n0 {a: b}", *(f"x-{i}: &n{i} [{f'*n{i - 1},' * 9}]" for i in range(1, 40))]
+    for use in ("networks: *n39", "services: {w: {networks: *n39}}", "name: *n39"):
+        assert "got a list" in mistakes(tmp_path, "\n".join([*lines, use]))[0]
+    used = "services: {w: {image: *n39, ports: []}}"
+    assert len(read(tmp_path, "\n".join([*lines, used])).ignored) == 1
+
+
 def test_what_volt_has_no_use_for_is_named(tmp_path: Path) -> None:
     """Each key once, with its path; extensions are nobody's business."""
     text = """
