@@ -20,6 +20,7 @@ from .control.dns_metrics import register_names
 from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
+from .control.handlers.compose import ComposeHandlers
 from .control.handlers.container import ContainerHandlers
 from .control.handlers.firewall import FirewallHandlers
 from .control.handlers.ingress import IngressHandlers
@@ -29,6 +30,7 @@ from .control.handlers.network import NetworkHandlers
 from .control.handlers.policy import PolicyHandlers
 from .control.handlers.port import PortHandlers
 from .control.handlers.status import HostStatus
+from .control.handlers.tune import TuneHandlers
 from .control.handlers.workload import WorkloadHandlers
 from .control.loop_lag import LoopLag
 from .control.messages import agent as messages
@@ -40,6 +42,7 @@ from .dns.settings import ZONE
 from .parts import Parts
 from .process import resident_bytes, started
 from .supervise import start as start_task
+from .tune import Tuner
 
 
 class ControlPlane:
@@ -120,11 +123,16 @@ def _handlers(parts: Parts) -> Handlers:
         IngressHandlers(registry, parts.ingress, bus),
         NameHandlers(registry, parts.names, bus),
         LeaseHandlers(parts.dhcp),
+        TuneHandlers(Tuner(registry, edge)),
         WorkloadHandlers(registry),
         ContainerHandlers(registry, parts.reconciler, edge, firewall, bus, ZONE),
         AgentHandlers(parts.reload, parts.reset),
     )
-    return {name: handler for group in groups for name, handler in group.handlers().items()}
+    calls = {name: handler for group in groups for name, handler in group.handlers().items()}
+    compose = ComposeHandlers(
+        registry, edge, parts.surroundings, lambda: parts.ingress.settings.ports, calls
+    )
+    return {**calls, **compose.handlers()}
 
 
 def _register(metrics: Metrics, parts: Parts) -> None:

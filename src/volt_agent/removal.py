@@ -24,6 +24,7 @@ from .networks.resolvconf import ResolvConf
 from .store import SqliteStore, Store
 from .store.lock import LOCK_NAME
 from .store.sqlite import DATABASE_NAME
+from .tune import sysctl_file
 
 # What the store consists of; nothing else in the state directory is ours to delete here.
 STORE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")
@@ -84,7 +85,7 @@ async def reset_without_agent(state_dir: Path, purge: bool) -> ResetReport:
 
 
 def without_store(report: ResetReport, state_dir: Path) -> ResetReport:
-    """Delete the store as well. Nobody may have it open."""
+    """Delete the store, and with it the settings for every boot. Nobody may have it open."""
     removed, failed = [*report.removed], [*report.failed]
     for name in (*STORE_FILES, LOCK_NAME):
         path = state_dir / name
@@ -96,7 +97,19 @@ def without_store(report: ResetReport, state_dir: Path) -> ResetReport:
             failed.append(f"{path}: {error.strerror}")
         else:
             removed += [str(path)] * (name != LOCK_NAME)  # nobody put anything into it
+    _forget_tuning(removed, failed)
     return ResetReport(removed=removed, failed=failed)
+
+
+def _forget_tuning(removed: list[str], failed: list[str]) -> None:
+    """Without the store nobody knows what `volt tune` set: the next boot sets it no more."""
+    if not sysctl_file.PATH.exists():
+        return
+    try:
+        sysctl_file.save(sysctl_file.PATH, "")
+        removed.append(f"{sysctl_file.PATH}: what it set stays until the next boot")
+    except VoltError as error:
+        failed.append(error.message)
 
 
 async def _remove_links(edge: Edge, report: _Report) -> None:

@@ -77,3 +77,11 @@ def test_what_is_no_key_has_no_value() -> None:
     assert sysctl.read("net.ipv4.ip_forward.below") is None
     assert sysctl.read("net.ipv4.nothing") is None
     assert sysctl.read("net.ipv4.ip_forward") in ("0", "1")
+
+
+def test_patterns_match_whole_keys_and_words_parts() -> None:
+    """With dots or slashes; the result has dots."""
+    assert [*sysctl.matching("net.core.somax*")] == ["net.core.somaxconn"]
+    assert [*sysctl.matching("net/core/somax*")] == ["net.core.somaxconn"]
+    assert [*sysctl.matching("core.somaxc")] == ["net.core.somaxconn"]
+    assert [*sysctl.matching("core.somax?")] == []

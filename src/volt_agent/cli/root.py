@@ -71,7 +71,19 @@ ROOT = Group(
     "volt",
     "Networks, names and firewall for the containers and virtual machines of this host.",
     package=__package__ or "volt_agent.cli",
-    members=("net", "ingress", "ps", "container", "status", "events", "agent", "completion"),
+    members=(
+        "net",
+        "ingress",
+        "compose",
+        "tune",
+        "ps",
+        "container",
+        "status",
+        "doctor",
+        "events",
+        "agent",
+        "completion",
+    ),
 )
 ROOT.params.append(
     option(

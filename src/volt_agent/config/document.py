@@ -3,7 +3,8 @@
 Plain words mean what YAML 1.2's core schema says (section 10.3.2), with less: `true` and `false`,
 decimal numbers, `null` and `~`; everything else is text. YAML 1.1, which PyYAML implements, reads
 `22:22` as 1342, `010` as 8 and `no` as false. Aliases, tags and further documents are refused: a
-configuration needs none of them, and aliases can blow up a small file ("billion laughs").
+configuration needs none of them, and aliases can blow up a small file ("billion laughs"). A Compose
+file may have aliases and merge keys (`<<`): there an alias is the same value once more, not a copy.
 
 The values are built from the parser's events, not by PyYAML's composer: that one recurses in C and
 crashes the process (SIGSEGV, measured) on some ten thousand opening brackets.
@@ -56,9 +57,13 @@ class Document:
     twice in its mapping, and the line of the second one; the first one counts.
     """
 
-    def __init__(self, text: str) -> None:
-        """Raises Malformed at the first thing that is not YAML or not supported."""
+    def __init__(self, text: str, aliases: bool = False) -> None:
+        """Raises Malformed at the first thing that is not YAML or not supported.
+
+        With `aliases` a value may occur in several places, so nobody may change or unfold it.
+        """
         self.repeated: list[tuple[str, int]] = []
+        self._anchors: dict[str, object] | None = {} if aliases else None
         self._events = _events(text)
         self.value = self._document()
 
@@ -75,13 +80,27 @@ class Document:
         return value
 
     def _node(self, event: Event, path: str, depth: int) -> object:
+        if isinstance(event, AliasEvent) and self._anchors is not None:
+            return self._aliased(event, self._anchors)
         _refuse_unsupported(event, depth)
+        value = self._content(event, path, depth)
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None and self._anchors is not None:
+            self._anchors[anchor] = value
+        return value
+
+    def _content(self, event: Event, path: str, depth: int) -> object:
         if isinstance(event, SequenceStartEvent):
             return self._sequence(path, depth)
         if isinstance(event, MappingStartEvent):
             return self._mapping(path, depth)
         assert isinstance(event, ScalarEvent)
         return plain_word(event.value) if event.implicit[0] else event.value
+
+    def _aliased(self, event: AliasEvent, anchors: dict[str, object]) -> object:
+        if event.anchor not in anchors:
+            raise Malformed(f"there is no anchor &{event.anchor} before it", _line(event))
+        return anchors[event.anchor]
 
     def _sequence(self, path: str, depth: int) -> list[object]:
         items: list[object] = []
@@ -99,7 +118,19 @@ class Document:
             if event.value in items:
                 self.repeated.append((where, _line(event)))
             items.setdefault(event.value, value)
+        if self._anchors is not None and "<<" in items:
+            _merge(items, _line(event))
         return items
+
+
+def _merge(items: dict[str, object], line: int) -> None:
+    """Put in what `<<` names (YAML 1.1's merge key): what the mapping has itself wins."""
+    merged = items.pop("<<")
+    for each in merged if isinstance(merged, list) else [merged]:
+        if not isinstance(each, dict):
+            raise Malformed("<< takes a mapping or a list of mappings", line)
+        for key, value in each.items():
+            items.setdefault(key, value)
 
 
 def plain_word(text: str) -> object:

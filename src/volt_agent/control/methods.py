@@ -7,6 +7,7 @@ from typing import Any
 
 from .messages import (
     agent,
+    compose,
     container,
     firewall,
     ingress,
@@ -15,6 +16,7 @@ from .messages import (
     network,
     policy,
     port,
+    tune,
     workload,
 )
 from .method import Method
@@ -29,8 +31,10 @@ METHODS: Mapping[str, Method[Any, Any]] = {
         names,
         lease,
         ingress,
+        tune,
         workload,
         container,
+        compose,
         agent,
     )
     for each in group.METHODS

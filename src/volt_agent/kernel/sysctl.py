@@ -7,8 +7,10 @@ Only `net` is within reach: the rest of /proc/sys belongs to the whole machine, 
 from __future__ import annotations
 
 import errno
+import fnmatch
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from .refusals import Explained
@@ -34,6 +36,26 @@ def key_path(key: str) -> str:
     if any(part in (".", "..") or not _PART.fullmatch(part) for part in parts):
         raise Explained(errno.EINVAL, "malformed key")
     return key
+
+
+def dotted(key: str) -> str:
+    """The one form of a key in which volt shows and keeps it: with dots between the names, as
+    sysctl.d(5) has it. Raises as `key_path`."""
+    return key_path(key).translate(str.maketrans("./", "/."))
+
+
+def matching(pattern: str) -> Iterator[str]:
+    """The keys, with dots, that a shell pattern matches; a word without `*`, `?` or `[` matches
+    wherever it stands. There are a hundred keys for each interface."""
+    if not any(each in pattern for each in "*?["):
+        pattern = f"*{pattern}*"
+    for folder, folders, files in os.walk(ROOT / "net"):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.relpath(os.path.join(folder, name), ROOT)
+            key = path.translate(str.maketrans("./", "/."))
+            if fnmatch.fnmatchcase(key, pattern) or fnmatch.fnmatchcase(path, pattern):
+                yield key
 
 
 def check_value(value: str) -> None:

@@ -49,3 +49,24 @@ class FormerSetting(Struct, frozen=True):
     @property
     def key(self) -> str:
         return self.name
+
+
+class TunedSetting(Struct, frozen=True):
+    """A sysctl (`name`, with dots) that a user has set through volt, and its value before.
+
+    `kept` is the value for every boot; None: what was set lasts until the next one, and `boot` is
+    the kernel's boot id at that time.
+    """
+
+    name: str
+    former: str
+    boot: str
+    kept: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    def is_in_force(self, boot: str) -> bool:
+        """Whether it says something about the boot with the id `boot`."""
+        return self.kept is not None or self.boot == boot

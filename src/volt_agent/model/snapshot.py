@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from .confirm import Unconfirmed
 from .firewall import Forward, Policy, Rule
-from .host import FormerSetting, HostPolicy
+from .host import FormerSetting, HostPolicy, TunedSetting
 from .lease import Lease
 from .network import Connection, Network, Reservation
+from .project import Project
 from .route import Route
 from .workload import Instance, Port, State, Workload
 
@@ -29,6 +30,8 @@ Desired = (
     | Route
     | Unconfirmed
     | FormerSetting
+    | TunedSetting
+    | Project
 )
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
@@ -47,6 +50,8 @@ DESIRED: tuple[type[Desired], ...] = (
     Route,
     Unconfirmed,
     FormerSetting,
+    TunedSetting,
+    Project,
 )
 
 
@@ -93,6 +98,8 @@ class Snapshot(Struct, frozen=True):
     routes: Mapping[str, Route] = {}
     unconfirmed: Mapping[str, Unconfirmed] = {}
     former_settings: Mapping[str, FormerSetting] = {}
+    projects: Mapping[str, Project] = {}
+    tuned: Mapping[str, TunedSetting] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
     # Indexes: the connections of a workload in slot order, the ports of a workload in the order of
@@ -164,6 +171,8 @@ _TABLES: Mapping[type[Object], str] = {
     Route: "routes",
     Unconfirmed: "unconfirmed",
     FormerSetting: "former_settings",
+    Project: "projects",
+    TunedSetting: "tuned",
     Instance: "instances",
     Port: "ports",
 }

@@ -1,0 +1,124 @@
+"""What `volt doctor` says about each thing that it finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.control.fake_agent import STATUS, VOLT0
+from volt_agent.cli.checks import DISK_FAIL, Findings, Line, examine
+from volt_agent.control.messages import ingress, names, network, port
+
+NET = network.NetStatus(
+    networks=[VOLT0],
+    forwarding=True,
+    firewall=network.FirewallState(state="loaded", host_inbound="deny"),
+    dns=network.DnsState(enabled=True, listening=[VOLT0.gateway], upstreams=["192.0.2.53:53"]),
+)
+ENTRY = names.DnsEntry(
+    name="web.volt.local", type="A", address="10.0.0.5", network="volt0", workload="web"
+)
+ROOT = names.Answer(
+    name=".", type="NS", asker="host", status="NOERROR", source="forwarded", view=[], reason=""
+)
+HEALTHY = Findings(
+    agent=STATUS,
+    net=NET,
+    names=[ENTRY],
+    upstream=ROOT,
+    resolved=ENTRY.address,
+    disk_free=2**30,
+    dhcp=frozenset([VOLT0.gateway]),
+)
+FORWARD = port.Forward(
+    host_port="80", target="web", target_port="80", proto="tcp", status="pending"
+)
+ROUTE = ingress.Route(
+    name="shop",
+    hostname="*",
+    path="/",
+    backends=[ingress.BackendView("web:80", "unhealthy", "connection refused")],
+    tls="off",
+    timeout=30,
+    drain=30,
+    redirect=True,
+)
+CLOSED = network.ClosedPort(protocol="tcp", address="0.0.0.0", port=8080, process="app")
+WAITING = network.Unconfirmed(change="add rule x", deadline="soon", seconds_left=5)
+
+
+def _net(**changes: Any) -> Findings:
+    return replace(HEALTHY, net=replace(NET, **changes))
+
+
+def _dns(**changes: Any) -> Findings:
+    return _net(dns=replace(NET.dns, **changes))
+
+
+def _agent(**changes: Any) -> Findings:
+    return replace(HEALTHY, agent=replace(STATUS, **changes))
+
+
+def test_a_healthy_host() -> None:
+    """Every check has one line, and all is well."""
+    lines = examine(HEALTHY)
+    assert {each.state for each in lines} == {"ok"}
+    assert len({each.check for each in lines}) == len(lines) == 14
+
+
+@pytest.mark.parametrize(
+    ("found", "check", "state", "words"),
+    [
+        (_agent(state="starting"), "agent", "warn", "starting"),
+        (_agent(loop_lag_p99_ms=400.0), "agent", "warn", "lags 400 ms"),
+        (_agent(version="0.0.9"), "version", "warn", "the agent 0.0.9"),
+        (_net(forwarding=False), "forwarding", "fail", "ip_forward is off"),
+        (
+            _net(firewall=replace(NET.firewall, state="absent")),
+            "firewall",
+            "fail",
+            "not loaded",
+        ),
+        (_net(unconfirmed=WAITING), "firewall", "warn", "add rule x"),
+        (_net(networks=[replace(VOLT0, status="missing")]), "networks", "fail", "is missing"),
+        (_net(problems=["ufw drops"]), "problems", "fail", "ufw drops"),
+        (_agent(problems=["ingress: port 80: busy"]), "problems", "fail", "port 80"),
+        (_dns(enabled=False), "dns", "warn", "off"),
+        (_dns(listening=[]), "dns", "fail", "on volt0"),
+        (_dns(upstreams=[]), "upstream", "warn", "none"),
+        (replace(HEALTHY, upstream=None), "upstream", "fail", "192.0.2.53"),
+        (
+            replace(HEALTHY, upstream=replace(ROOT, status="SERVFAIL")),
+            "upstream",
+            "fail",
+            "192.0.2.53",
+        ),
+        (replace(HEALTHY, resolved=None), "names", "warn", "not at all"),
+        (replace(HEALTHY, resolved="192.0.2.9"), "names", "warn", "as 192.0.2.9"),
+        (replace(HEALTHY, dhcp=frozenset()), "dhcp", "warn", "on volt0"),
+        (replace(HEALTHY, forwards=[FORWARD]), "forwards", "warn", "port 80/tcp to web is pending"),
+        (replace(HEALTHY, routes=[ROUTE]), "ingress", "warn", "connection refused"),
+        (_net(closed_ports=[CLOSED]), "closed ports", "warn", "app listens on tcp port 8080"),
+        (replace(HEALTHY, disk_free=DISK_FAIL - 1), "disk", "fail", "MiB free"),
+    ],
+)
+def test_a_fault_has_its_line(found: Findings, check: str, state: str, words: str) -> None:
+    """And no other line changes for the worse."""
+    worse = [each for each in examine(found) if each.state != "ok"]
+    assert [(each.check, each.state) for each in worse] == [(check, state)]
+    assert words in worse[0].message
+
+
+def test_what_is_said_twice_is_shown_once() -> None:
+    """The agent and its networking name the same problem; a check of its own needs no other."""
+    sentence = "net.ipv4.ip_forward is off: nothing leaves or crosses networks"
+    found = replace(
+        HEALTHY,
+        agent=replace(STATUS, problems=["a"]),
+        net=replace(NET, problems=["a", sentence], forwarding=False),
+    )
+    worse = [each for each in examine(found) if each.state != "ok"]
+    assert [each.check for each in worse] == ["forwarding", "problems"]
+    assert worse[1] == Line("problems", "fail", "a")
