@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from . import removal
 from .bus import Bus
 from .config import Config, differences, load
+from .control.event_log import EventLog
 from .control.messages import agent as messages
 from .control.peer import volt_group
 from .control.sockets import (
@@ -114,6 +115,7 @@ class Agent:
         self._serving = asyncio.Event()  # names and leases, once the ports of what runs are known
         self._manager = ServiceManager()
         self._bus = Bus()
+        self._events = EventLog(self._bus)  # from the first one on
         self._store = SqliteStore(Path(options.state_dir))
         self._registry = Registry(self._store)
         self._edge = LinuxEdge(self._bus)
@@ -419,6 +421,7 @@ class Agent:
             registry=self._registry,
             edge=self._edge,
             bus=self._bus,
+            events=self._events,
             firewall=self._firewall,
             reconciler=self._reconciler,
             names=self._names,

@@ -17,7 +17,6 @@ from msgspec import Struct
 from . import __version__
 from .control.api import Api, Probes
 from .control.dns_metrics import register_names
-from .control.event_log import EventLog
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
 from .control.handlers.compose import ComposeHandlers
@@ -59,7 +58,7 @@ class ControlPlane:
         api = Api(
             {name: partial(self._once_up, handler) for name, handler in handlers.items()},
             Probes(self._is_ready, self._status, self._render_metrics),
-            EventLog(self._parts.bus),
+            self._parts.events,
             access_of_this_process(),
             observe=self._metrics.observe_call,
         )

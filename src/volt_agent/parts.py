@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from .bus import Bus
+from .control.event_log import EventLog
 from .control.handlers import Cut
 from .control.messages import agent as messages
 from .dhcp.server import DhcpServer
@@ -32,6 +33,7 @@ class Parts(Struct, frozen=True, eq=False):
     registry: Registry
     edge: Edge
     bus: Bus
+    events: EventLog
     firewall: Firewall
     reconciler: Reconciler
     names: NameServer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import socket
 import time
@@ -125,5 +126,10 @@ def test_a_flood_of_questions_leaves_the_loop_its_turns(is_dead: bool) -> None:
     async def kept() -> None:
         lags.extend(await main())
 
-    run(kept())
+    gc.collect()
+    gc.freeze()  # as in the agent: what other tests left in this process is not looked at
+    try:
+        run(kept())
+    finally:
+        gc.unfreeze()
     assert sorted(lags)[int(len(lags) * 0.99)] < 0.15  # ten times what is promised
