@@ -112,7 +112,8 @@ def test_what_begins_while_the_firewall_is_away_ends_with_its_return(pair: Host)
     db = pair.address_of("db")
     # While the first ruleset settles, running connections are learnt: that of a flow that was cut as
     # well, if its other end goes on.
-    wait_until(lambda: not pair.call("net.status")["firewall"]["settling"], "it has settled", 20)
+    firewall = lambda: pair.call("net.status")["firewall"]  # noqa: E731
+    wait_until(lambda: not firewall()["settling"], "it has settled", 20)
     assert pair.agent is not None
     pair.agent.send(signal.SIGSTOP)
     try:
