@@ -110,10 +110,9 @@ def test_what_begins_while_the_firewall_is_away_ends_with_its_return(pair: Host)
     policy = ["--from", "app", "--to", "db", "--port", "80", "--action", "allow"]
     pair.volt("net", "policy", "create", "--name", "app-to-db", *policy)
     db = pair.address_of("db")
-    # While the first ruleset settles, running connections are learnt: that of a flow that was cut as
-    # well, if its other end goes on.
-    firewall = lambda: pair.call("net.status")["firewall"]  # noqa: E731
-    wait_until(lambda: not firewall()["settling"], "it has settled", 20)
+    # While the first ruleset settles, running connections are learnt: one that was cut as well, if
+    # its other end goes on.
+    wait_until(lambda: not _is_settling(pair), "it has settled", 20)
     assert pair.agent is not None
     pair.agent.send(signal.SIGSTOP)
     try:
@@ -137,6 +136,10 @@ table inet other {
     }
 }
 """
+
+
+def _is_settling(host: Host) -> bool:
+    return bool(host.call("net.status")["firewall"]["settling"])
 
 
 def _connected(host: Host, source: str, address: str) -> socket.socket:
