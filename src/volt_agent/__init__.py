@@ -24,8 +24,8 @@ Who talks to whom::
                                                           +--> ingress    routes to its workloads
 
 `agent` is the composition root and the only module that knows all the parts; `control_plane`, which
-it loads last, is what answers over the sockets. `cli` is a separate
-program: it imports `control.client` and `control.messages` and nothing else from here.
+it loads last, is what answers over the sockets. `cli` is a separate program: of the agent it
+imports `control.client` and `control.messages` only, and `compose` reads files for it.
 """
 
 __version__ = "0.1.0"

@@ -62,7 +62,7 @@ def test_no_agent(volt: Volt) -> None:
     assert result.status == 4
     assert result.err.splitlines() == [
         "error: no agent is running (nobody answers on /nonexistent/agent.sock)",
-        "hint: start it with `systemctl start volt-agent` or, in the foreground, `volt agent run`",
+        "hint: start it: `volt agent run`, or the service that runs it here",
     ]
 
 

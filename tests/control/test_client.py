@@ -83,7 +83,7 @@ def test_no_agent(tmp_path: Path, kind: str) -> None:
         path.mkdir()
     with pytest.raises(AgentNotRunning, match=r"agent\.sock") as error:
         Client([str(path)]).request("GET", "/healthz")
-    assert "systemctl start volt-agent" in str(error.value.hint)
+    assert "volt agent run" in str(error.value.hint)
 
 
 def test_a_path_that_cannot_be_a_socket() -> None:

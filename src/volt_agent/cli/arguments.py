@@ -19,6 +19,9 @@ NameArgument = Annotated[
 NewNameArgument = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Lower case letters, digits and hyphens.")
 ]
+NewNameOption = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="Lower case letters, digits and hyphens.")
+]
 NameOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="The same as the argument.")
 ]

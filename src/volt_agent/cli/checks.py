@@ -125,7 +125,8 @@ def _dns(found: Findings) -> Iterator[Line]:
         message = f"nobody answers names on {', '.join(silent)}"
         yield Line("dns", "fail", message, "`ss -lunp sport = :53` shows who has the port")
     else:
-        yield Line("dns", "ok", f"answers on {len(dns.listening)} networks")
+        count = len(dns.listening)
+        yield Line("dns", "ok", f"answers on {count} network{'s' * (count != 1)}")
 
 
 def _upstream(found: Findings) -> Iterator[Line]:

@@ -26,7 +26,7 @@ from ..control.messages.ingress import (
 from ..control.method import Nothing
 from ..errors import AgentNotRunning, Invalid, Refused
 from .agent.options import Config, Level, StateDir, agent_options
-from .arguments import NameOption, one_name, one_of
+from .arguments import NameOption, NewNameOption, one_name, one_of
 from .command import Group, command
 from .complete import route_names
 from .output import Column, fields, section, table
@@ -57,9 +57,6 @@ FIGURES: Sequence[Column[RouteFigures]] = (
     ("P99-MS", lambda each: each.p99_ms),
 )
 
-NewName = Annotated[
-    str, typer.Option("--name", metavar="NAME", help="Lower case letters, digits and hyphens.")
-]
 RouteArgument = Annotated[
     str | None, typer.Argument(metavar="NAME", help="The route.", autocompletion=route_names)
 ]
@@ -131,7 +128,7 @@ HttpsPort = Annotated[
 )
 def create(
     ctx: typer.Context,
-    name: NewName,
+    name: NewNameOption,
     backend: Backends,
     hostname: Hostname = None,
     path: PathOption = "/",

@@ -25,7 +25,7 @@ R = TypeVar("R")
 TIMEOUT = 60.0
 READ_SIZE = 65536
 
-START_HINT = "start it with `systemctl start volt-agent` or, in the foreground, `volt agent run`"
+START_HINT = "start it: `volt agent run`, or the service that runs it here"
 GROUP_HINT = "join the group volt: sudo usermod -aG volt $USER, then log in again"
 
 

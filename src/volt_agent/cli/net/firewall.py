@@ -25,7 +25,7 @@ from ...control.messages.firewall import (
 )
 from ...control.messages.network import Unconfirmed
 from ...control.method import Nothing
-from ..arguments import NameOption, one_name, one_of
+from ..arguments import NameOption, NewNameOption, one_name, one_of
 from ..command import Group, command
 from ..complete import dest_names, rule_names, source_names
 from ..output import Column
@@ -42,9 +42,6 @@ COLUMNS: Sequence[Column[Rule]] = (
     ("PACKETS", lambda each: each.packets),
 )
 
-NewName = Annotated[
-    str, typer.Option("--name", metavar="NAME", help="Lower case letters, digits and hyphens.")
-]
 RuleName = Annotated[
     str | None, typer.Argument(metavar="NAME", help="The rule.", autocompletion=rule_names)
 ]
@@ -104,7 +101,7 @@ ConfirmOption = Annotated[
 )
 def add(
     ctx: typer.Context,
-    name: NewName,
+    name: NewNameOption,
     source: Source,
     dest: Dest,
     action: ActionOption,

@@ -23,7 +23,7 @@ from ...control.messages.policy import (
     PolicyName,
 )
 from ...control.method import Nothing
-from ..arguments import NameOption, one_name, one_of
+from ..arguments import NameOption, NewNameOption, one_name, one_of
 from ..command import Group, command
 from ..complete import asker_names, end_names, policy_names, workload_names
 from ..output import Column, lines
@@ -42,9 +42,6 @@ COLUMNS: Sequence[Column[Policy]] = (
     ("PACKETS", lambda each: each.packets),
 )
 
-NewName = Annotated[
-    str, typer.Option("--name", metavar="NAME", help="Lower case letters, digits and hyphens.")
-]
 PolicyArgument = Annotated[
     str | None, typer.Argument(metavar="NAME", help="The policy.", autocompletion=policy_names)
 ]
@@ -102,7 +99,7 @@ Live = Annotated[
 )
 def create(
     ctx: typer.Context,
-    name: NewName,
+    name: NewNameOption,
     source: From,
     target: To,
     action: ActionOption,

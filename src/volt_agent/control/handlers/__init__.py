@@ -10,8 +10,11 @@ reconciler brings the kernel there, and the handler waits for that and shows wha
 `policy`    net.policy.*
 `ingress`   ingress.*
 `names`     net.dns.*
+`lease`     net.lease.*
 `workload`  ps
 `container` container.*
+`compose`   compose.*
+`tune`      tune.*
 `agent`     status, agent.*
 `views`     from the model to messages (pure)
 `built_in`  the rows of `firewall list` that are no rules of users (pure)

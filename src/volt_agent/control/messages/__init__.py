@@ -6,8 +6,11 @@
 `policy`    net.policy.*
 `ingress`   ingress.*
 `names`     net.dns.*
+`lease`     net.lease.*
 `workload`  ps
 `container` container.*
+`compose`   compose.*
+`tune`      tune.*
 `agent`     status, agent.*
 
 Addresses, subnets and times are strings here (times as RFC 3339); nothing of the model is imported,
