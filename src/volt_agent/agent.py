@@ -212,6 +212,8 @@ class Agent:
         await self._put_host_policy(settling=False)
         await self._keeper.start()
         await self._start_firewall(planes, stack)
+        # First: the kernel makes a port while the others take in the workload's start.
+        self._registry.add_follower(None, self._reconciler)
         self._registry.add_follower(None, self._revoker)
         start_task(planes, "revoker", self._revoker.run)
         start_task(planes, "enforcement", self._try_enforcement)
@@ -221,7 +223,6 @@ class Agent:
         self._registry.add_follower("dns", _Leaver(self._names))
         self._registry.add_follower(None, _Leaver(self._dhcp))
         self._registry.add_follower("ingress", self._ingress)
-        self._registry.add_follower(None, self._reconciler)
         self._reconciler.ports.resolver = resolver(self._config)
         self._names.start(self._registry.snapshot)
         self._dhcp.start(self._registry.snapshot)

@@ -73,6 +73,7 @@ class Registry:
         self._guard: Guard | None = None
         self._followers: list[tuple[str | None, Follower]] = []
         self._lock = asyncio.Lock()
+        self._is_publishing = False
 
     async def open(self) -> None:
         """Start from what the store holds."""
@@ -91,22 +92,28 @@ class Registry:
         first = None
         if not self._lock.locked():
             first = self._decide(decide)
-            at_once = self._commit_at_once(first)
+            at_once = self._carry_out_at_once(first)
             if at_once is not None:
                 return at_once
         return await asyncio.shield(asyncio.ensure_future(self._commit(decide, first)))
+
+    def commit_at_once(self, decide: Decision) -> Commit | None:
+        """The same without waiting, where neither the kernel nor the store is needed; None, and
+        nothing was done, where one is, or another commit is under way.
+
+        So are most starts, stops and ports: a task and its turns of the loop would cost more than
+        the commit.
+        """
+        if self._lock.locked() or self._is_publishing:
+            return None
+        return self._carry_out_at_once(self._decide(decide))
 
     def _decide(self, decide: Decision) -> _Decided:
         old = self.snapshot
         change = decide(old)
         return _Decided(old, old if change.is_empty else old.apply(change), change)
 
-    def _commit_at_once(self, decided: _Decided) -> Commit | None:
-        """A commit for which neither the kernel nor the store is needed; None if one is.
-
-        So are most starts, stops and ports: a task and its turns of the loop would cost more than
-        the commit.
-        """
+    def _carry_out_at_once(self, decided: _Decided) -> Commit | None:
         old, new, change = decided
         if change.is_empty:
             return Commit(old, old, change)
@@ -133,11 +140,15 @@ class Registry:
     def _publish(self, commit: Commit) -> Commit:
         old, new, change, planes = commit.old, commit.new, commit.change, commit.planes_ms
         self.snapshot = new
-        for name, follower in self._followers:
-            began = time.perf_counter()
-            follower.follow(old, new, change)
-            if name is not None:
-                planes[name] = (time.perf_counter() - began) * 1e3
+        self._is_publishing = True
+        try:
+            for name, follower in self._followers:
+                began = time.perf_counter()
+                follower.follow(old, new, change)
+                if name is not None:
+                    planes[name] = (time.perf_counter() - began) * 1e3
+        finally:
+            self._is_publishing = False
         return commit
 
     async def _make_effective(

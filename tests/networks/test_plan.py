@@ -29,6 +29,7 @@ from volt_agent.networks.decide import connect
 from volt_agent.networks.plan import (
     free_name_inside,
     plan_bridge,
+    plan_greeting,
     plan_inside,
     plan_tap,
     plan_veth,
@@ -96,14 +97,25 @@ def test_a_container_is_attached_from_the_inside_out() -> None:
         SetLink,
         AddRoute,
         SetLink,
-        SetNeighbour,
     ]
-    assert ops[-2] == SetLink(name="vc-web", up=True)
-    assert ops[-1] == SetNeighbour(name="volt-backend", address=WEB.address, mac=WEB.mac)
-    assert all(op.namespace == "/run/netns/web" for op in ops[1:-2])
+    assert ops[-1] == SetLink(name="vc-web", up=True)
+    assert all(op.namespace == "/run/netns/web" for op in ops[1:-1])
     veth = ops[0]
     assert isinstance(veth, AddVeth)
     assert (veth.master, veth.peer, veth.peer_mac) == ("volt-backend", "eth0", WEB.mac)
+
+
+def test_who_asked_early_is_told_once_frames_pass() -> None:
+    """Before its bridge hands on frames to a port, what waited for it would be lost."""
+    greeting = [SetNeighbour(name="volt-backend", address=WEB.address, mac=WEB.mac)]
+    for port, expected in (
+        (port_link(WEB, carrier=False, running=False), []),
+        (port_link(WEB, running=False), []),
+        (port_link(WEB), greeting),
+    ):
+        mirror = mirror_of(bridge_link(BACKEND), port)
+        assert plan_greeting(WEB, BACKEND, mirror) == expected
+    assert plan_greeting(WEB, BACKEND, mirror_of(port_link(WEB))) == []
 
 
 def test_an_attached_port_is_left_alone_and_an_unplugged_one_plugged_in() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Protocol
@@ -45,6 +46,13 @@ class Edge(Protocol):
     async def execute(self, ops: Sequence[Op]) -> None:
         """Carry out `ops` in order; stop at the first that fails and raise KernelRefused, whose
         message names the operation. When it returns, the mirror shows the result (`settle`)."""
+
+    def begin(self, ops: Sequence[Op]) -> asyncio.Future[None]:
+        """Hand over `ops` at once, to be carried out behind those handed over before; whoever does
+        so awaits `finish` of what is returned."""
+
+    async def finish(self, begun: asyncio.Future[None]) -> None:
+        """Wait for what `begin` returned, and end as `execute` does."""
 
     async def settle(self) -> None:
         """Return once the mirror holds everything the kernel announced before this call."""

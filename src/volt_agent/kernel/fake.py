@@ -51,6 +51,12 @@ class FakeEdge:
         finally:
             self._announce()
 
+    def begin(self, ops: Sequence[Op]) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_task(self.execute(ops))
+
+    async def finish(self, begun: asyncio.Future[None]) -> None:
+        await begun
+
     async def settle(self) -> None:
         await asyncio.sleep(0)
 

@@ -111,7 +111,7 @@ class FakeSpace:
             return
         carrier = link.up and self._has_carrier(link)
         if carrier != link.carrier:
-            self.links[index] = replace(link, carrier=carrier)
+            self.links[index] = replace(link, carrier=carrier, running=carrier)
             self.changed.add(index)
         self.update_carrier(link.master)
 

@@ -31,7 +31,8 @@ from .state import Link
 NEW_LINK, DELETE_LINK, GET_LINK, SET_LINK = 16, 17, 18, 19
 GROUP_LINK = 1
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
-IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
+IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
+_RUNNING = IFF_RUNNING | IFF_LOWER_UP
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
 _ADDRESS, _NAME, _MTU, _PEER, _MASTER, _WIRELESS, _PORT = 1, 3, 4, 5, 10, 11, 12  # IFLA_*
@@ -196,6 +197,7 @@ def decode_link(body: bytes) -> Link | None:
         kind=kind,
         up=bool(flags & IFF_UP),
         carrier=bool(flags & IFF_LOWER_UP),
+        running=flags & _RUNNING == _RUNNING,
         mtu=to_number(found.get(_MTU)),
         mac=found.get(_ADDRESS, b"").hex(":"),
         master=to_number(found.get(_MASTER)),

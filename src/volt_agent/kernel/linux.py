@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -59,11 +60,17 @@ class LinuxEdge:
 
     async def execute(self, ops: Sequence[Op]) -> None:
         """As in `Edge`. Several calls are carried out one after the other, never mixed."""
+        await self.finish(self.begin(ops))
+
+    def begin(self, ops: Sequence[Op]) -> asyncio.Future[None]:
+        self._watch.rest()
+        return self._hands.begin(partial(self._carry_out, ops))
+
+    async def finish(self, begun: asyncio.Future[None]) -> None:
         try:
-            self._watch.rest()
-            await self._hands.run(partial(self._carry_out, ops))
+            await begun
         finally:
-            await self.settle()
+            await self._watch.catch_up()
 
     def _carry_out(self, ops: Sequence[Op]) -> None:
         is_done = False

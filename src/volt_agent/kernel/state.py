@@ -12,6 +12,8 @@ class Link(Struct, frozen=True):
     """A network interface, from RTM_NEWLINK (linux/if_link.h).
 
     `master` is the ifindex of its bridge, 0 for none; `up` is IFF_UP, `carrier` IFF_LOWER_UP;
+    `running` adds IFF_RUNNING: the kernel has noticed the carrier, which takes it a moment, and
+    only then a bridge hands frames on to its port (br_port_carrier_check() in net/bridge/br_if.c);
     `kind` is IFLA_INFO_KIND ("bridge", "veth", "tun", "" where there is none); `nsid` is the
     namespace id of a veth's other end (IFLA_LINK_NETNSID), -1 where unknown. `netfilter` tells
     for a bridge whether nf_call_iptables and nf_call_ip6tables are both on, `localnet` whether it
@@ -24,6 +26,7 @@ class Link(Struct, frozen=True):
     kind: str = ""
     up: bool = False
     carrier: bool = False
+    running: bool = False
     mtu: int = 1500
     mac: str = ""
     master: int = 0

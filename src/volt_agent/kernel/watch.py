@@ -94,6 +94,13 @@ class Watch:
             self._read()  # mostly the answer is there: no need to wait for the loop
         await waiter
 
+    async def catch_up(self) -> None:
+        """As `settle`, for what a call to the kernel caused that has returned: it has been
+        announced by then, so that there is nothing to ask."""
+        is_all = self._reading is None and self._read()
+        if not is_all or self._reading is not None:  # reading may have found that messages are lost
+            await self.settle()
+
     def rest(self) -> None:
         """Leave the socket alone for a moment: what is about to be announced is our own doing, and
         whoever does it waits in `settle`."""

@@ -37,13 +37,17 @@ class Worker:
 
     async def run(self, call: Callable[[], T]) -> T:
         """What `call` returns or raises. Raises RuntimeError once closed."""
+        return await self.begin(call)
+
+    def begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """The same at once: `call` is carried out whether anybody waits for it or not."""
         if self._closed:
             raise RuntimeError(f"{self!r} takes no more calls")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._calls.put(_Call(call, future, self._start))
         if self._thread is None:
             self._start()
-        return await future
+        return future
 
     async def close(self) -> None:
         """Let the thread end what it was asked, and wait for that."""

@@ -133,9 +133,20 @@ def plan_veth(
     )
     ops += _furnish(connection, snapshot, namespace, inside_name)
     ops.append(SetLink(name=connection.interface, up=True))
-    # A forward or the host itself may have asked for the address before anybody was there.
-    ops.append(SetNeighbour(name=network.bridge, address=connection.address, mac=connection.mac))
     return ops
+
+
+def plan_greeting(connection: Connection, network: Network, mirror: Mirror) -> list[Op]:
+    """Where a fresh port is, for a forward or the host, who may have asked before it was there.
+
+    Nothing as long as its bridge does not hand on frames to it: what waited would be lost.
+    """
+    link = mirror.links.get(connection.interface)
+    if link is None or not link.running or network.bridge not in mirror.links:
+        return []
+    return [
+        SetNeighbour(name=network.bridge, address=connection.address, mac=connection.mac),
+    ]
 
 
 def _furnish(connection: Connection, snapshot: Snapshot, namespace: str, name: str) -> list[Op]:

@@ -6,6 +6,7 @@ anything. The port it finds in the kernel afterwards is what the snapshot gets t
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import time
 from collections.abc import Callable, Iterable
@@ -25,7 +26,15 @@ from ..model.workload import Instance, Port
 from ..registry import Registry
 from .effects import Effects
 from .observe import bridge_network, foreign_name, foreign_port, is_foreign, made_port
-from .plan import end_inside, free_name_inside, is_way_out, plan_inside, plan_tap, plan_veth
+from .plan import (
+    end_inside,
+    free_name_inside,
+    is_way_out,
+    plan_greeting,
+    plan_inside,
+    plan_tap,
+    plan_veth,
+)
 from .resolvconf import content
 from .resolvers import Resolvers
 
@@ -42,6 +51,16 @@ class Attached(Struct, frozen=True):
 
     identity: str
     inside: str
+
+
+class Begun(Struct, frozen=True, eq=False):
+    """A veth that is being made, since `at` (time.perf_counter()), and for what."""
+
+    connection: Connection
+    instance: Instance
+    inside: str
+    at: float
+    done: asyncio.Future[None]
 
 
 def _check_kind(connection: Connection, instance: Instance | None) -> None:
@@ -78,6 +97,8 @@ class Ports:
         self._resolvers = resolvers
         self._verify = verify
         self._attached: dict[str, Attached] = {}
+        self._begun: dict[str, Begun] = {}
+        self._ungreeted: set[str] = set()  # fresh ports that do not run yet
         self.resolver = Resolver()
         self.effects = Effects(bus)
         self.foreign: dict[str, str] = {}  # port key -> interface that somebody else attached
@@ -105,8 +126,57 @@ class Ports:
 
     # ---- a port ---------------------------------------------------------------------------------
 
+    def begin(self, key: str) -> None:
+        """Have the missing port of a running container made already; `look_at` has to follow.
+
+        Making it takes the kernel a millisecond, in which the agent does all that does not need it.
+        """
+        snapshot, mirror = self._registry.snapshot, self._edge.mirror
+        connection = snapshot.connections.get(key)
+        instance = snapshot.instances.get(key.partition("/")[2])
+        if connection is None or instance is None or instance.namespace is None:
+            return
+        if connection.kind != "container" or key in self._attached or key in self._begun:
+            return
+        if not self._is_unattached(connection) or self._has_other_port(key):
+            return
+        if snapshot.networks[connection.network].bridge not in mirror.links:
+            return
+        began, name = time.perf_counter(), f"eth{connection.slot}"
+        done = self._edge.begin(self._plan(connection, instance, name))
+        self._begun[key] = Begun(connection, instance, name, began, done)
+
     async def look_at(self, key: str) -> bool:
         """Bring the port NETWORK/WORKLOAD in order."""
+        changed = await self._has_begun(key) or await self._mend(key)
+        await self._publish(key)
+        snapshot = self._registry.snapshot
+        instance = snapshot.instances.get(key.partition("/")[2])
+        if instance is not None:
+            # After the names: nobody else waits for these.
+            await self._write_resolv_conf(instance)
+            self.effects.check(instance.name, self._registry.snapshot)
+        await self._greet(key)
+        return changed
+
+    async def _has_begun(self, key: str) -> bool:
+        """Wait for what `begin` began; whether the port is as it is wanted now."""
+        begun = self._begun.pop(key, None)
+        if begun is None:
+            return False
+        connection, instance = begun.connection, begun.instance
+        try:
+            await self._edge.finish(begun.done)
+        except KernelRefused:
+            return False  # a second attempt finds another way, or says what is wrong
+        self._note_attached(connection, instance, begun.inside, begun.at)
+        snapshot = self._registry.snapshot
+        return (snapshot.connections.get(key), snapshot.instances.get(instance.name)) == (
+            connection,
+            instance,
+        )
+
+    async def _mend(self, key: str) -> bool:
         snapshot = self._registry.snapshot
         connection = snapshot.connections.get(key)
         instance = snapshot.instances.get(key.partition("/")[2])
@@ -124,32 +194,7 @@ class Ports:
         else:
             changed = await self._take_away(key)
             _check_kind(connection, instance)
-        await self._publish(key)
-        if instance is not None:
-            # After the names: nobody else waits for this file.
-            await self._write_resolv_conf(instance)
-            self.effects.check(instance.name, self._registry.snapshot)
         return changed
-
-    async def attach_together(self, keys: Iterable[str]) -> None:
-        """Attach what can be attached at once with one call; what fails is left to `look_at`."""
-        snapshot, ops, fresh = self._registry.snapshot, list[Op](), dict[str, Attached]()
-        for key in keys:
-            connection = snapshot.connections.get(key)
-            instance = snapshot.instances.get(key.partition("/")[2])
-            if connection is None or instance is None or instance.namespace is None:
-                continue
-            if self._has_other_port(key):
-                continue
-            if connection.kind == "container" and self._is_unattached(connection):
-                name = f"eth{connection.slot}"
-                ops += plan_veth(connection, snapshot, self._edge.mirror, instance.namespace, name)
-                fresh[key] = Attached(instance.identity, name)
-        try:
-            await self._execute(ops)
-        except KernelRefused:
-            return  # each port on its own will say what is wrong with it
-        self._attached |= fresh
 
     def _is_unattached(self, connection: Connection) -> bool:
         return connection.interface not in self._edge.mirror.links
@@ -180,9 +225,25 @@ class Ports:
             name = end.name if end is not None else free_name_inside(connection, inside)
             await self._execute(self._plan(connection, instance, name))
             self._verify(connection.key)
-        self._attached[connection.key] = Attached(instance.identity, name)
-        self.effects.add(instance.name, {"link": (time.perf_counter() - began) * 1e3})
+        self._note_attached(connection, instance, name, began)
         return True
+
+    def _note_attached(
+        self, connection: Connection, instance: Instance, inside: str, began: float
+    ) -> None:
+        self._attached[connection.key] = Attached(instance.identity, inside)
+        self._ungreeted.add(connection.key)
+        self.effects.add(instance.name, {"link": (time.perf_counter() - began) * 1e3})
+
+    async def _greet(self, key: str) -> None:
+        """Help those who asked for a fresh port before it was there, as soon as it can be used."""
+        snapshot = self._registry.snapshot
+        connection = snapshot.connections.get(key)
+        if connection is None or key not in self._ungreeted:
+            return
+        network = snapshot.networks[connection.network]
+        if await self._execute(plan_greeting(connection, network, self._edge.mirror)):
+            self._ungreeted.discard(key)
 
     def _plan(self, connection: Connection, instance: Instance, inside: str) -> list[Op]:
         return plan_veth(
@@ -197,6 +258,7 @@ class Ports:
         """Remove what volt made for a port that should not be (the workload stopped, or left)."""
         network, _, workload = key.partition("/")
         self._attached.pop(key, None)
+        self._ungreeted.discard(key)
         links = self._edge.mirror.with_alias(port_alias(network, workload))
         changed = await self._execute([DeleteLink(name=name) for name in links])
         await self._remove_resolv_conf(workload)

@@ -89,6 +89,7 @@ class Reconciler:
             elif isinstance(each, Instance):
                 for connection in new.connections_of.get(each.name, ()):
                     self._expect(Rank.PORT, connection.key)
+                    self.ports.begin(connection.key)
         gone = [each for each in change.delete if isinstance(each, Port)]
         if gone:
             self._spawn(self._forget_flows(gone))
@@ -179,8 +180,9 @@ class Reconciler:
         """Work until cancelled."""
         while True:
             rank, keys = await self._agenda.take(BATCH)
-            if rank is Rank.PORT and len(keys) > 1:
-                await self.ports.attach_together(keys)
+            if rank is Rank.PORT:
+                for key in keys:
+                    self.ports.begin(key)
             for key, at in keys.items():
                 await self._look_at(Target(rank, key), at)
 

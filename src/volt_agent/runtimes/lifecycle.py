@@ -13,12 +13,14 @@ from ..model.network import Connection
 from ..model.workload import Instance
 from ..networks.effects import Effects
 from ..networks.lifecycle import lacks_network, remember, started, stopped
-from ..registry import Commit, Registry
+from ..registry import Commit, Decision, Registry
 
 log = logging.getLogger(__name__)
 
 # Names remembered in the order in which they ended; a bridge has fewer ports.
 STOPPED_MAX = 4096
+
+Sign = InstanceStarted | InstanceStopped
 
 
 class Lifecycle:
@@ -35,23 +37,40 @@ class Lifecycle:
         self._registry, self._bus, self._effects = registry, bus, effects
         self._auto_connect, self._default_network = auto_connect, default_network
         self._ended: dict[str, None] = {}  # names that ended, in that order
-        self._queue: asyncio.Queue[InstanceStarted | InstanceStopped] = asyncio.Queue()
-        bus.subscribe(InstanceStarted, self._queue.put_nowait)
-        bus.subscribe(InstanceStopped, self._queue.put_nowait)
+        self._queue: asyncio.Queue[tuple[Sign, Commit | None]] = asyncio.Queue()
+        self._open = 0  # signs that are not dealt with yet
+        bus.subscribe(InstanceStarted, self._notice)
+        bus.subscribe(InstanceStopped, self._notice)
+
+    def _notice(self, sign: Sign) -> None:
+        """Commit at once what can be, unless others come first: a turn of the loop is saved."""
+        commit = None if self._open else self._registry.commit_at_once(self._decision(sign))
+        self._open += 1
+        self._queue.put_nowait((sign, commit))
+
+    def _decision(self, sign: Sign) -> Decision:
+        instance = sign.instance
+        if isinstance(sign, InstanceStarted):
+            self._effects.begin(instance, sign.at)
+            return lambda snapshot: started(snapshot, instance)
+        return lambda snapshot: stopped(snapshot, instance)
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            event = await self._queue.get()
+            sign, commit = await self._queue.get()
             try:
-                if isinstance(event, InstanceStarted):
-                    await self._started(event)
+                if commit is None:
+                    commit = await self._registry.commit(self._decision(sign))
+                if isinstance(sign, InstanceStarted):
+                    await self._started(sign.instance, commit)
                 else:
-                    await self._stopped(event)
+                    self._stopped(sign, commit)
             except VoltError as error:
                 # The workload keeps running; the store will know it after its next start.
-                log.error("workload %s: %s", event.instance.name, error)
+                log.error("workload %s: %s", sign.instance.name, error)
             finally:
+                self._open -= 1
                 self._queue.task_done()
 
     async def join_default(self) -> None:
@@ -63,10 +82,7 @@ class Lifecycle:
         """Wait until everything reported so far is committed."""
         await self._queue.join()
 
-    async def _started(self, event: InstanceStarted) -> None:
-        instance = event.instance
-        self._effects.begin(instance, event.at)
-        commit = await self._registry.commit(lambda snapshot: started(snapshot, instance))
+    async def _started(self, instance: Instance, commit: Commit) -> None:
         if commit.new.instances.get(instance.name) != instance:
             log.warning("a %s is called like the running %s", instance.runtime, instance.name)
             return
@@ -97,14 +113,13 @@ class Lifecycle:
             )
         return commit
 
-    async def _stopped(self, event: InstanceStopped) -> None:
-        instance = event.instance
-        commit = await self._registry.commit(lambda snapshot: stopped(snapshot, instance))
+    def _stopped(self, sign: InstanceStopped, commit: Commit) -> None:
+        instance = sign.instance
         if commit.change.is_empty:
             return
         self._effects.forget(instance.name)
         self._note_end(instance.name)
-        ms = round((asyncio.get_running_loop().time() - event.at) * 1e3, 2)
+        ms = round((asyncio.get_running_loop().time() - sign.at) * 1e3, 2)
         self._bus.publish(WorkloadStopped(workload=instance.name, effective_ms=ms))
 
     def _note_end(self, name: str) -> None:
