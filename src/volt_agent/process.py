@@ -18,7 +18,7 @@ from .options import AgentOptions
 
 # How long one thread may keep the others from running Python (default: 5 ms). The loop waits behind
 # a compilation in a thread, and a start's netlink calls behind a busy loop.
-SWITCH = 0.0005
+SWITCH = 0.0001
 
 
 def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any, int]]) -> int:

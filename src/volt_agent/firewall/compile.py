@@ -22,6 +22,9 @@ from .strict import strict_elements
 
 Fragment = tuple[Element, ...]
 
+# The kinds of object that have elements, or of which those of others depend.
+COMPILED = (Network, Connection, Port, HostPolicy, Rule, Policy, Forward)
+
 # Type and key: a connection and its port have equal keys.
 ObjectId = tuple[str, str]
 

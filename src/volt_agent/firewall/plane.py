@@ -17,7 +17,7 @@ from ..kernel.nft import Nft, scratch_listing
 from ..model.snapshot import Change, Snapshot
 from ..model.workload import Port
 from . import render
-from .compile import is_guardable
+from .compile import COMPILED, is_guardable
 from .elements import element_requests
 from .hits import Hits, hits
 from .incremental import Compiled, Step
@@ -79,6 +79,8 @@ class Firewall:
         """
         if self._lock.locked() or len(change.put) + len(change.delete) > _PLANNED_ON_LOOP:
             return None
+        if not any(isinstance(each, COMPILED) for each in change.touched()):
+            return 0.0
         begin = time.perf_counter()
         step = self._compiled.plan(new, change)
         if not step.delta.is_empty:

@@ -63,6 +63,15 @@ class Begun(Struct, frozen=True, eq=False):
     done: asyncio.Future[None]
 
 
+async def _let_others_go_first() -> None:
+    """Let the loop answer whoever has been waiting for the names that were just published.
+
+    Twice: the first turn only finds out that a question has arrived.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
 def _check_kind(connection: Connection, instance: Instance | None) -> None:
     """Say why a running workload cannot have its port, rather than leave it without a network."""
     name, network = connection.workload, connection.network
@@ -148,22 +157,19 @@ class Ports:
 
     async def look_at(self, key: str) -> bool:
         """Bring the port NETWORK/WORKLOAD in order."""
-        changed = await self._has_begun(key) or await self._mend(key)
+        begun = self._begun.pop(key, None)
+        changed = (begun is not None and await self._is_made(begun)) or await self._mend(key)
         await self._publish(key)
-        snapshot = self._registry.snapshot
-        instance = snapshot.instances.get(key.partition("/")[2])
+        await _let_others_go_first()
+        instance = self._registry.snapshot.instances.get(key.partition("/")[2])
         if instance is not None:
-            # After the names: nobody else waits for these.
             await self._write_resolv_conf(instance)
             self.effects.check(instance.name, self._registry.snapshot)
         await self._greet(key)
         return changed
 
-    async def _has_begun(self, key: str) -> bool:
-        """Wait for what `begin` began; whether the port is as it is wanted now."""
-        begun = self._begun.pop(key, None)
-        if begun is None:
-            return False
+    async def _is_made(self, begun: Begun) -> bool:
+        """Wait for what `begin` began; whether the port is there as it is wanted now."""
         connection, instance = begun.connection, begun.instance
         try:
             await self._edge.finish(begun.done)
@@ -171,10 +177,8 @@ class Ports:
             return False  # a second attempt finds another way, or says what is wrong
         self._note_attached(connection, instance, begun.inside, begun.at)
         snapshot = self._registry.snapshot
-        return (snapshot.connections.get(key), snapshot.instances.get(instance.name)) == (
-            connection,
-            instance,
-        )
+        wanted = snapshot.connections.get(connection.key), snapshot.instances.get(instance.name)
+        return wanted == (connection, instance)
 
     async def _mend(self, key: str) -> bool:
         snapshot = self._registry.snapshot
