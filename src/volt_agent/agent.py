@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import anyio
 from msgspec.structs import replace
 
-from . import removal
 from .bus import Bus
 from .config import Config, differences, load
 from .control.event_log import EventLog
@@ -42,7 +41,6 @@ from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .host_inbound import closed_listeners, host_policy
-from .ingress.server import Ingress
 from .ingress.settings import IngressSettings
 from .kernel.claim import claim_namespace
 from .kernel.enforcement import enforces_within_bridge
@@ -75,6 +73,7 @@ from .supervise import start as start_task
 
 if TYPE_CHECKING:
     from .control_plane import ControlPlane
+    from .ingress.server import Ingress
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +128,8 @@ class Agent:
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
         self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
-        self._ingress = Ingress(IngressSettings.of(config), self._manager, self._bus)
+        self._ingress: Ingress | None = None
+        self._ingress_lock = asyncio.Lock()
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_network
         )
@@ -158,7 +158,8 @@ class Agent:
                     await self._stop.wait()
                     self._state = "stopping"
                     self._manager.notify(stopping=1)
-                    await self._ingress.close()
+                    if self._ingress is not None:
+                        await self._ingress.close()
                     planes.cancel_scope.cancel()
                 await self._reset_if_asked()
                 outer.cancel_scope.cancel()
@@ -208,7 +209,8 @@ class Agent:
         self._bus.subscribe(WorkloadStarted, self._log_start)
         around = await surroundings(self._surroundings(), self._edge)
         await self._default.bring_about(around)
-        self._ingress.open(self._registry.snapshot)
+        if self._registry.snapshot.routes:
+            await self._load_ingress()  # what it listens on belongs into the first ruleset
         await self._put_host_policy(settling=False)
         await self._keeper.start()
         await self._start_firewall(planes, stack)
@@ -222,7 +224,6 @@ class Agent:
         self._registry.add_follower(None, self._keeper)
         self._registry.add_follower("dns", _Leaver(self._names))
         self._registry.add_follower(None, _Leaver(self._dhcp))
-        self._registry.add_follower("ingress", self._ingress)
         self._reconciler.ports.resolver = resolver(self._config)
         self._names.start(self._registry.snapshot)
         self._dhcp.start(self._registry.snapshot)
@@ -238,10 +239,12 @@ class Agent:
         start_task(planes, "reconciler", self._reconciler.run)
         start_task(planes, "unconfirmed changes", self._keeper.run)
         await self._open_servers()
+        ingress = await self._load_ingress()
+        self._manager.close_unclaimed()
         await self._reconciler.settled_all(Rank.PORT)
         start_task(planes, "leases", self._dhcp.run)
-        await self._ingress.start(self._put_host_policy)
-        start_task(planes, "ingress", self._ingress.run)
+        await ingress.start(self._put_host_policy)
+        start_task(planes, "ingress", ingress.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
@@ -288,7 +291,17 @@ class Agent:
                     self._open_network(network, link.index)
                 except VoltError:
                     self._reconciler.mark_all()  # it tries again, and says what is wrong
-        self._manager.close_unclaimed()
+
+    async def _load_ingress(self) -> Ingress:
+        """The ingress, which listens from its first call on. It is a sixth of the agent's modules:
+        where there is no route, nobody should wait for a name while they are read."""
+        async with self._ingress_lock:
+            if self._ingress is None:
+                make = await asyncio.to_thread(_ingress_class)
+                self._ingress = make(IngressSettings.of(self._config), self._manager, self._bus)
+                self._ingress.open(self._registry.snapshot)
+                self._registry.add_follower("ingress", self._ingress)
+            return self._ingress
 
     def _open_network(self, network: Network, ifindex: int) -> None:
         if self._serving.is_set() and self._config.network.dns.enabled:
@@ -326,7 +339,8 @@ class Agent:
         def decide(snapshot: Snapshot) -> Change:
             settles = snapshot.host.settling if settling is None else settling
             section = self._config.network.firewall
-            policy = host_policy(section, ports, settles, self._ingress.ports)
+            doors = self._ingress.ports if self._ingress is not None else ()
+            policy = host_policy(section, ports, settles, doors)
             return Change() if snapshot.host == policy else Change(put=(policy,))
 
         await self._registry.commit(decide)
@@ -379,7 +393,8 @@ class Agent:
         ]
         found += self._reconciler.strangers.reasons
         found += self._names.loops
-        found += self._ingress.problems()
+        if self._ingress is not None:
+            found += self._ingress.problems()
         if self._enforces is False:
             found.append(NOT_ENFORCED)
         return [*found, self._default.concern] if self._default.concern else found
@@ -411,11 +426,12 @@ class Agent:
         """Callers wait meanwhile: their connections are accepted by the kernel."""
         with anyio.move_on_after(CONTROL_WAIT):
             await self._serving.wait()
+        parts = self._parts(await self._load_ingress())
         # In a thread: names are answered while a third of the agent's modules is read.
-        plane = await asyncio.to_thread(_control_plane, self._parts())
+        plane = await asyncio.to_thread(_control_plane, parts)
         plane.start(tasks, listeners)
 
-    def _parts(self) -> Parts:
+    def _parts(self, ingress: Ingress) -> Parts:
         return Parts(
             options=self._options,
             began=self._began,
@@ -427,7 +443,7 @@ class Agent:
             reconciler=self._reconciler,
             names=self._names,
             dhcp=self._dhcp,
-            ingress=self._ingress,
+            ingress=ingress,
             surroundings=self._surroundings(),
             is_up=self._started,
             state=lambda: self._state,
@@ -479,9 +495,10 @@ class Agent:
             self._names.configure(dns_settings(self._config))
             self._dhcp.configure(dhcp_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
-            self._ingress.configure(IngressSettings.of(self._config))
+            ingress = await self._load_ingress()
+            ingress.configure(IngressSettings.of(self._config))
             await self._put_host_policy()
-            await self._ingress.settled()
+            await ingress.settled()
             await self._lifecycle.join_default()
             self._reconciler.mark_all()
         finally:
@@ -502,6 +519,8 @@ class Agent:
     async def _reset_if_asked(self) -> None:
         if self._reset is None:
             return
+        from . import removal
+
         await self._dhcp.close()
         snapshot = self._registry.snapshot
         report = await removal.remove_everything(
@@ -516,6 +535,12 @@ class Agent:
             report = removal.without_store(report, Path(self._options.state_dir))
         self._reset.set_result(report)
         await asyncio.sleep(0)
+
+
+def _ingress_class() -> type[Ingress]:
+    from .ingress.server import Ingress
+
+    return Ingress
 
 
 def _control_plane(parts: Parts) -> ControlPlane:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -14,12 +15,14 @@ from .control.messages import agent as messages
 from .dhcp.server import DhcpServer
 from .dns.server import NameServer
 from .firewall.plane import Firewall
-from .ingress.server import Ingress
 from .kernel.edge import Edge
 from .networks.decide import Surroundings
 from .networks.reconcile import Reconciler
 from .options import AgentOptions
 from .registry import Registry
+
+if TYPE_CHECKING:
+    from .ingress.server import Ingress
 
 
 class Parts(Struct, frozen=True, eq=False):

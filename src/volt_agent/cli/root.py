@@ -11,7 +11,6 @@ import typer
 from msgspec import Struct
 
 from .. import __version__
-from ..control.client import decoded
 from ..errors import Invalid, VoltError
 from .command import Group, option
 from .session import Session
@@ -54,6 +53,8 @@ class _Versioned(Struct):
 def _show_version(ctx: Context, param: Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
+    from ..control.client import decoded
+
     session: Session = ctx.obj
     session.write(f"volt {__version__}\n")
     try:

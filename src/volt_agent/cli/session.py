@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from msgspec import Struct
 
-from ..control.client import TIMEOUT, Client, decoded
 from ..control.method import Method
 from ..options import socket_candidates
 from . import output
@@ -17,6 +16,8 @@ from .output import Column, Format
 
 if TYPE_CHECKING:
     import typer
+
+    from ..control.client import Client
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R")
@@ -57,11 +58,17 @@ class Session:
         refused = self.environ.get("NO_COLOR") or self.environ.get("TERM") == "dumb"
         return not refused and self.out.isatty()
 
-    def client(self, timeout: float = TIMEOUT) -> Client:
-        return Client(socket_candidates(self.environ, self.socket), timeout)
+    def client(self, timeout: float | None = None) -> Client:
+        """A client of the agent; `timeout` in seconds, None: the usual one."""
+        from ..control.client import TIMEOUT, Client  # `agent run` does without h11
+
+        candidates = socket_candidates(self.environ, self.socket)
+        return Client(candidates, TIMEOUT if timeout is None else timeout)
 
     def call(self, method: Method[P, R], params: P) -> R:
         """Make a call. Raises the agent's VoltError, AgentNotRunning or Forbidden."""
+        from ..control.client import decoded
+
         answer = self.client().ask(method, params)
         if self.verbose:
             taken = f"{answer.seconds * 1e3:.1f} ms"
