@@ -140,6 +140,32 @@ def test_what_concerns_neither_kernel_nor_store_is_committed_without_waiting() -
     asyncio.run(scenario())
 
 
+def test_what_cannot_be_committed_at_once_is_left_undone() -> None:
+    """What the kernel or the store has to know, and what a follower asks for while others have not
+    seen the last commit."""
+
+    async def scenario() -> None:
+        parts, nested = Parts(), list[object]()
+        await parts.registry.open()
+        start = Change(put=(Instance("web", "container", "netns", "1:2"),))
+
+        class Eager(Reader):
+            def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
+                nested.append(parts.registry.commit_at_once(lambda snapshot: start))
+
+        assert parts.registry.commit_at_once(lambda snapshot: start) is None
+        parts.ruleset.at_once = True
+        stored = parts.registry.commit_at_once(lambda s: create_network(s, AROUND, "backend"))
+        assert (stored, parts.reader.seen) == (None, [])
+        parts.registry.add_follower(None, Eager())
+        commit = parts.registry.commit_at_once(lambda snapshot: start)
+        assert commit is not None
+        assert commit.new.instances.keys() == {"web"}
+        assert nested == [None]
+
+    asyncio.run(scenario())
+
+
 def test_a_decision_that_refuses_changes_nothing() -> None:
     """Whatever decide raises reaches the caller, and nobody else hears of it."""
 

@@ -26,6 +26,7 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
 
     Raises VoltError if the agent cannot start or go on.
     """
+    gc.freeze()  # the modules stay: no collection during the start has to look at them
     gc.enable()  # the command line does without
     sys.setswitchinterval(SWITCH)
     logs.setup(options.log_level, sys.stderr)

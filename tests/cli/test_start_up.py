@@ -1,4 +1,4 @@
-"""A command is fast because it imports little."""
+"""A command is fast because it imports little, and names are back soon after a restart."""
 
 from __future__ import annotations
 
@@ -14,6 +14,25 @@ REPORT = (
     "import sys; from volt_agent.cli import main; status = main(['net', 'list']);"
     "print('\\n'.join(sys.modules), file=sys.stderr); sys.exit(status)"
 )
+
+# What the agent loads once names are answered.
+LATER = {"h11", "wsproto", "pyroute2", "prometheus_client", "cryptography", "acme", "aiodns"}
+LATER_OF_OURS = {"ingress.server", "control_plane", "control.server", "removal", "tune"}
+
+
+def test_nobody_waits_for_a_name_while_other_parts_are_loaded() -> None:
+    """What the agent imports before it starts: neither the ingress nor what answers commands."""
+    report = "import sys, volt_agent.cli.agent.run, volt_agent.agent; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", report],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stdout.split())
+    assert {each.partition(".")[0] for each in imported} & LATER == set()
+    assert imported & {f"volt_agent.{each}" for each in LATER_OF_OURS} == set()
 
 
 def test_net_list_imports_nothing_dear(rig: Rig) -> None:

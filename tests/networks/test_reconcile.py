@@ -148,6 +148,8 @@ def test_a_container_is_attached_when_it_starts_and_detached_when_it_stops(tmp_p
         assert isinstance(event, WorkloadStarted)
         assert event.networks == {"backend": "10.30.0.2"}
         assert "link" in event.planes_ms
+        bridge = site.edge.mirror.links["volt-backend"].index
+        assert site.edge.kernel.own.neighbours == {(bridge, port.address): port.mac}
         await site.stop(instance)
         assert not site.registry.snapshot.ports
         assert "vc-web" not in site.edge.mirror.links
