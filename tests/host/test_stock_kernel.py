@@ -29,7 +29,10 @@ ip -n outside link set port0.100 up
 AGENT = "volt agent run >>/tmp/agent.log 2>&1 & echo $! >/tmp/agent.pid"
 STOP = "pid=$(cat /tmp/agent.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep .1; done"
 IS_READY = "grep -q '\"ready\"' /tmp/agent.log"
-READY = f"for i in $(seq 600); do {IS_READY} && break; sleep .2; done; {IS_READY} || {{ cat /tmp/agent.log; false; }}"
+READY = (
+    f"for i in $(seq 600); do {IS_READY} && break; sleep .2; done; "
+    f"{IS_READY} || {{ cat /tmp/agent.log; false; }}"
+)
 
 
 @pytest.fixture(scope="module")
