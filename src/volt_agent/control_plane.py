@@ -30,6 +30,7 @@ from .control.handlers.policy import PolicyHandlers
 from .control.handlers.port import PortHandlers
 from .control.handlers.status import HostStatus
 from .control.handlers.tune import TuneHandlers
+from .control.handlers.vlan import VlanHandlers
 from .control.handlers.workload import WorkloadHandlers
 from .control.loop_lag import LoopLag
 from .control.messages import agent as messages
@@ -116,6 +117,7 @@ def _handlers(parts: Parts) -> Handlers:
     )
     groups = (
         NetworkHandlers(registry, edge, parts.reconciler, bus, parts.surroundings, status.collect),
+        VlanHandlers(registry, edge, parts.reconciler),
         FirewallHandlers(registry, firewall, bus, parts.cut),
         PortHandlers(registry, bus, parts.cut, lambda: parts.ingress.settings.ports),
         PolicyHandlers(registry, edge, firewall, bus, parts.enforces_policies, parts.cut),

@@ -30,6 +30,9 @@ from .tune import sysctl_file
 STORE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")
 
 
+_KINDS = {"bridge": "bridge", "vlan": "VLAN"}
+
+
 class _Report:
     """What was removed so far, and what could not be."""
 
@@ -118,7 +121,7 @@ async def _remove_links(edge: Edge, report: _Report) -> None:
     for link in sorted(links, key=lambda one: (one.kind == "bridge", one.name)):
         try:
             await edge.execute([DeleteLink(name=link.name)])
-            report.removed.append(f"{'bridge' if link.kind == 'bridge' else 'port'} {link.name}")
+            report.removed.append(f"{_KINDS.get(link.kind, 'port')} {link.name}")
         except VoltError as error:
             report.failed.append(error.message)
 

@@ -28,7 +28,7 @@ class Guest:
         self.name = name
         self._heard = ""
         archive = host.room / f"{name}.cpio"
-        host.path(archive).write_bytes(initramfs(IMAGE, self.modules()))
+        host.path(archive).write_bytes(self.first_root())
         # A user-mode kernel is several processes: a process namespace ends them together.
         alone = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
         self._process: Process = host.start(
@@ -39,6 +39,10 @@ class Guest:
             stderr=subprocess.STDOUT,
         )
         self._await("GUEST UP", BOOT_WITHIN)
+
+    def first_root(self) -> bytes:
+        """Its root file system, an archive that the kernel unpacks into memory."""
+        return initramfs(IMAGE, self.modules())
 
     def modules(self) -> Path | None:
         """Where the kernel's modules are, if it needs any."""
@@ -84,13 +88,15 @@ class Guest:
 class QemuGuest(Guest):
     """QEMU without KVM, with the network option that volt prints."""
 
+    memory = "128"  # MiB
+
     def modules(self) -> Path | None:
         return next((IMAGE / "usr/lib/modules").iterdir()) / "kernel"
 
     def command(self, name: str, archive: str, connection: dict[str, Any]) -> list[str]:
         kernel = next((IMAGE / "boot").glob("vmlinuz-*"))
         return [
-            *("qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "128"),
+            *("qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", self.memory),
             *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"),
             *("-kernel", f"/boot/{kernel.name}", "-initrd", archive),
             *("-append", f"console=ttyS0 quiet panic=-1 guest.name={name}"),

@@ -7,10 +7,11 @@ unpacks it into memory.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 GUEST = Path(__file__).parent / "guest"
+SCRIPTS = {"init": GUEST / "init", "udhcpc": GUEST / "udhcpc"}
 # In the order in which they need each other; what a kernel has built in has no file.
 VIRTIO = (
     "drivers/virtio/virtio_ring.ko",
@@ -22,29 +23,38 @@ VIRTIO = (
     "drivers/net/net_failover.ko",
     "drivers/net/virtio_net.ko",
 )
-_FOLDERS = ("bin", "dev", "etc", "modules", "proc", "sys", "tmp", "www")
+DISK = ("drivers/block/virtio_blk.ko",)
+_FOLDERS = ("bin", "dev", "etc", "modules", "new", "proc", "sys", "tmp", "www")
 
 Entry = tuple[str, int, bytes, tuple[int, int]]  # path, mode, content, device
 
 
-def initramfs(image: Path, modules: Path | None) -> bytes:
-    """An archive for one guest; `modules` is /lib/modules/VERSION/kernel where it needs some."""
+def initramfs(
+    image: Path,
+    modules: Path | None,
+    scripts: Mapping[str, Path] = SCRIPTS,
+    wanted: Sequence[str] = VIRTIO,
+) -> bytes:
+    """An archive for one guest; `modules` is /lib/modules/VERSION/kernel where it needs some of
+    `wanted`. `scripts` are put at the top; `init` is the first process."""
     busybox = (image / "usr/bin/busybox").read_bytes()
     entries: list[Entry] = [(name, stat.S_IFDIR | 0o755, b"", (0, 0)) for name in _FOLDERS]
     entries += [
         ("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)),
         ("bin/busybox", stat.S_IFREG | 0o755, busybox, (0, 0)),
         ("bin/sh", stat.S_IFLNK | 0o777, b"busybox", (0, 0)),
-        *_files(modules),
+        *_files(modules, scripts, wanted),
     ]
     packed = [_pack(number, entry) for number, entry in enumerate(entries, 1)]
     return b"".join([*packed, _pack(0, ("TRAILER!!!", 0, b"", (0, 0)))])
 
 
-def _files(modules: Path | None) -> Iterator[Entry]:
-    for script in (GUEST / "init", GUEST / "udhcpc"):
-        yield script.name, stat.S_IFREG | 0o755, script.read_bytes(), (0, 0)
-    paths = [modules / path for path in VIRTIO] if modules is not None else []
+def _files(
+    modules: Path | None, scripts: Mapping[str, Path], wanted: Sequence[str]
+) -> Iterator[Entry]:
+    for name, script in scripts.items():
+        yield name, stat.S_IFREG | 0o755, script.read_bytes(), (0, 0)
+    paths = [modules / path for path in wanted] if modules is not None else []
     for number, path in enumerate(each for each in paths if each.exists()):
         name = f"modules/{number}-{path.name}"  # the order in which init loads them
         yield name, stat.S_IFREG | 0o644, path.read_bytes(), (0, 0)

@@ -13,6 +13,7 @@ from ..control.messages.ingress import Route
 from ..control.messages.names import Answer, DnsEntry
 from ..control.messages.network import NetStatus
 from ..control.messages.port import Forward
+from ..control.messages.vlan import Vlan
 
 State = Literal["ok", "warn", "fail"]
 
@@ -41,6 +42,7 @@ class Findings(Struct, frozen=True, kw_only=True):
     net: NetStatus
     forwards: list[Forward] = []
     routes: list[Route] = []
+    vlans: list[Vlan] = []
     names: list[DnsEntry] = []
     upstream: Answer | None = None
     resolved: str | None = None
@@ -101,6 +103,16 @@ def _networks(found: Findings) -> Iterator[Line]:
             yield Line("networks", "fail", f"{each.name} is {each.status}", hint)
     if all(each.status == "up" for each in found.net.networks):
         yield Line("networks", "ok", f"{len(found.net.networks)} up")
+
+
+def _vlans(found: Findings) -> Iterator[Line]:
+    for each in found.vlans:
+        if each.problem is not None or each.status != "up":
+            message = f"{each.name} is {each.status}"
+            hint = each.problem or "volt net vlan list"
+            yield Line("vlans", "fail" if each.status != "up" else "warn", message, hint)
+    if found.vlans and all(each.status == "up" and not each.problem for each in found.vlans):
+        yield Line("vlans", "ok", f"{len(found.vlans)} up")
 
 
 def _problems(found: Findings) -> Iterator[Line]:
@@ -215,6 +227,7 @@ CHECKS: Sequence[Callable[[Findings], Iterator[Line]]] = (
     _forwarding,
     _firewall,
     _networks,
+    _vlans,
     _problems,
     _dns,
     _upstream,

@@ -8,6 +8,7 @@ agent there are no names.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,20 @@ def network_names(ctx: typer.Context, incomplete: str) -> list[str]:
     from ..control.messages.network import LIST
 
     return _names_from(ctx, LIST, incomplete)
+
+
+def vlan_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the VLANs that begin with `incomplete`."""
+    from ..control.messages.vlan import LIST
+
+    return _names_from(ctx, LIST, incomplete)
+
+
+def interface_names(incomplete: str) -> list[str]:
+    """The host's interfaces that begin with `incomplete` (sysfs-class-net)."""
+    with suppress(OSError):
+        return sorted(each for each in os.listdir("/sys/class/net") if each.startswith(incomplete))
+    return []
 
 
 def workload_names(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -7,17 +7,21 @@ import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from ..control.messages import agent, ingress, names, network, port
+from ..control.messages import agent, ingress, names, network, port, vlan
 from ..control.messages.names import Answer, DnsEntry, QueryName
 from ..control.method import Nothing
-from ..errors import VoltError
+from ..errors import Invalid, VoltError
 from .checks import Findings, Line, examine
 from .command import command
+from .complete import workload_names
 from .output import coloured, printable
 from .session import Session
+from .workload_checks import examine_pair, examine_workload
+from .workload_look import look_at_pair, look_at_workload, transport
 
 # The host's resolver may be one that nobody answers: glibc tries for many times as long.
 RESOLVE_WITHIN = 3.0
@@ -25,24 +29,61 @@ _DHCP_PORT = 67
 _COLOURS = {"ok": "ready", "warn": "degraded", "fail": "failed"}
 
 
-@command("doctor", examples=("volt doctor", "volt doctor -q", "volt doctor -o json"))
-def doctor(ctx: typer.Context) -> None:
-    """Look for what is wrong, and say what to do about it. -q leaves out what is well.
+_WORKLOAD = typer.Argument(
+    metavar="WORKLOAD", help="Look at this one.", autocompletion=workload_names
+)
+_PEER = typer.Argument(
+    metavar="PEER", help="And whether it finds and reaches this one.", autocompletion=workload_names
+)
 
-    The exit status is 1 if something has failed; a warning alone is 0.
+
+@command(
+    "doctor",
+    examples=(
+        "volt doctor",
+        "volt doctor -q",
+        "volt doctor api-server",
+        "volt doctor api-server db-primary --port 5432",
+        "volt doctor -o json",
+    ),
+)
+def doctor(
+    ctx: typer.Context,
+    workload: Annotated[str | None, _WORKLOAD] = None,
+    peer: Annotated[str | None, _PEER] = None,
+    to_port: Annotated[
+        str | None, typer.Option("--port", metavar="PORT", help="Of PEER. Default: a ping.")
+    ] = None,
+    proto: Annotated[
+        str | None, typer.Option("--proto", metavar="tcp|udp", help="Of --port. Default: tcp.")
+    ] = None,
+) -> None:
+    """Look for what is wrong with the host, with WORKLOAD, or between WORKLOAD and PEER.
+
+    Says what to do about it. -q leaves out what is well. The exit status is 1 if something has
+    failed; a warning alone is 0.
     """
+    if (to_port is not None or proto is not None) and peer is None:
+        raise Invalid("--port and --proto are about the way to PEER", "volt doctor WORKLOAD PEER")
     session = Session.of(ctx)
-    lines = _examined(session)
+    lines, agent_answers = _examined(session)
+    if workload is not None:
+        lines = [each for each in lines if each.state == "fail"]
+    if workload is not None and agent_answers:
+        lines += examine_workload(look_at_workload(session, workload))
+    if workload is not None and peer is not None and agent_answers:
+        lines += examine_pair(look_at_pair(session, workload, peer, to_port, transport(proto)))
     session.show(lines, lambda: "".join(_text(each, session) for each in lines))
     if any(each.state == "fail" for each in lines):
         raise typer.Exit(1)
 
 
-def _examined(session: Session) -> list[Line]:
+def _examined(session: Session) -> tuple[list[Line], bool]:
+    """The lines about the host, and whether there is an agent to ask further."""
     try:
-        return examine(_look(session))
+        return examine(_look(session)), True
     except VoltError as error:
-        return [Line("agent", "fail", error.message, error.hint)]
+        return [Line("agent", "fail", error.message, error.hint)], False
 
 
 def _look(session: Session) -> Findings:
@@ -55,6 +96,7 @@ def _look(session: Session) -> Findings:
         net=net,
         forwards=session.call(port.LIST, Nothing()),
         routes=session.call(ingress.LIST, Nothing()),
+        vlans=session.call(vlan.LIST, Nothing()),
         names=entries,
         upstream=_asked_upstream(session, net),
         resolved=_resolved(entries),

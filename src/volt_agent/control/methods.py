@@ -17,6 +17,7 @@ from .messages import (
     policy,
     port,
     tune,
+    vlan,
     workload,
 )
 from .method import Method
@@ -25,6 +26,7 @@ METHODS: Mapping[str, Method[Any, Any]] = {
     each.name: each
     for group in (
         network,
+        vlan,
         firewall,
         port,
         policy,

@@ -16,6 +16,7 @@ from .link_actions import (
     add_bridge,
     add_tap,
     add_veth_pair,
+    add_vlan_device,
     calm_peer,
     change_link,
     delete_together,
@@ -31,6 +32,7 @@ from .ops import (
     AddRoute,
     AddTap,
     AddVeth,
+    AddVlan,
     DeleteAddress,
     DeleteLink,
     DeleteRoute,
@@ -41,6 +43,9 @@ from .ops import (
     SetSysctl,
 )
 from .refusals import Explained, open_for, refused, unless
+
+# Some of what they change the kernel does not announce.
+_SILENT = (AddBridge, AddVeth, AddTap, AddVlan, SetLink)
 
 
 class Step(NamedTuple):
@@ -74,7 +79,7 @@ def unannounced(ops: Sequence[Op], is_done: bool) -> set[str]:
     """
     links = set()
     for op in ops:
-        if isinstance(op, AddBridge | AddVeth | AddTap | SetLink) and op.namespace is None:
+        if isinstance(op, _SILENT) and op.namespace is None:
             links.add(op.name)
             if is_done and isinstance(op, SetLink) and op.up:
                 links.discard(op.name)
@@ -155,6 +160,7 @@ _ACTIONS: dict[type[Op], Callable[[NetlinkSocket, Any], None]] = {
     AddBridge: add_bridge,
     AddVeth: add_veth_pair,
     AddTap: add_tap,
+    AddVlan: add_vlan_device,
     SetLink: change_link,
     DeleteLink: remove_link,
     ReleasePort: let_go,

@@ -18,6 +18,7 @@ from .ops import (
     AddRoute,
     AddTap,
     AddVeth,
+    AddVlan,
     DeleteAddress,
     DeleteLink,
     DeleteRoute,
@@ -27,7 +28,7 @@ from .ops import (
     SetNeighbour,
     SetSysctl,
 )
-from .ownership import check_ours, leads_elsewhere, peer_taken
+from .ownership import check_our_vlan, check_ours, leads_elsewhere, peer_taken
 from .refusals import Explained, unless
 from .state import Link
 
@@ -139,6 +140,21 @@ class FakeKernel:
                 space.remove(link.index)
             raise
 
+    def _add_vlan(self, space: FakeSpace, op: AddVlan) -> None:
+        check_interface(op.name)
+        parent = space.find(op.parent)
+        if space.is_taken(op.name):
+            link = space.find(op.name)
+            check_our_vlan(link, op, parent.index)
+        else:
+            if space.carries(parent.index, op.id):
+                raise OSError(errno.EEXIST, "")
+            if op.mtu > parent.mtu:
+                raise OSError(errno.ERANGE, "")
+            fresh = Link(index=0, name=op.name, kind="vlan", mtu=op.mtu, mac=parent.mac)
+            link = space.add(replace(fresh, lower=parent.index, vlan=op.id))
+        space.put(replace(link, alias=op.alias))
+
     def _set_link(self, space: FakeSpace, op: SetLink) -> None:
         check_interface(op.name)
         link = space.find(op.name)
@@ -218,6 +234,7 @@ _ACTIONS: dict[type[Op], Callable[[FakeKernel, FakeSpace, Any], None]] = {
     AddBridge: FakeKernel._add_bridge,
     AddVeth: FakeKernel._add_veth,
     AddTap: FakeKernel._add_tap,
+    AddVlan: FakeKernel._add_vlan,
     SetLink: FakeKernel._set_link,
     DeleteLink: FakeKernel._delete_link,
     ReleasePort: FakeKernel._release_port,

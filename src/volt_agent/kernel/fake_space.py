@@ -73,10 +73,15 @@ class FakeSpace:
         check_link(link)
         if link.master and (before is None or before.master != link.master):
             self._check_master(link)
+        is_raised = link.up and not (before is not None and before.up)
+        if is_raised and link.lower and not self.links[link.lower].up:
+            raise OSError(errno.ENETDOWN, "")
         self.links[link.index] = link
         self.changed.add(link.index)
         if not link.up:
             self._gateways = [hop for hop in self._gateways if hop.out != link.index]
+            for upper in self.vlans_of(link.index):
+                self.put(replace(upper, up=False))
         self.update_carrier(link.index)
         if link.index in self.peers:
             space, index = self.peers[link.index]
@@ -96,6 +101,8 @@ class FakeSpace:
             self.settings.pop(key.format(link.name), None)
         for port in self.ports(index):
             self.put(replace(port, master=0))
+        for upper in self.vlans_of(index):
+            self.remove(upper.index)
         if index in self.peers:
             space, other = self.peers.pop(index)
             space.remove(other)
@@ -103,6 +110,12 @@ class FakeSpace:
 
     def ports(self, bridge: int) -> list[Link]:
         return [each for each in self.links.values() if bridge and each.master == bridge]
+
+    def vlans_of(self, index: int) -> list[Link]:
+        return [each for each in self.links.values() if index and each.lower == index]
+
+    def carries(self, index: int, vlan: int) -> bool:
+        return any(each.vlan == vlan for each in self.vlans_of(index))
 
     def update_carrier(self, index: int) -> None:
         """Work out anew whether the link has a carrier, and its bridge in turn."""
@@ -113,12 +126,17 @@ class FakeSpace:
         if carrier != link.carrier:
             self.links[index] = replace(link, carrier=carrier, running=carrier)
             self.changed.add(index)
+        for upper in self.vlans_of(index):
+            self.update_carrier(upper.index)
         self.update_carrier(link.master)
 
     def _has_carrier(self, link: Link) -> bool:
         if link.kind == "veth":
             space, other = self.peers.get(link.index, (self, 0))
             return other in space.links and space.links[other].up
+        if link.kind == "vlan":
+            lower = self.links.get(link.lower)
+            return lower is not None and lower.up and lower.carrier
         if link.kind == "tun":
             return link.index in self.attached
         if link.kind == "bridge":

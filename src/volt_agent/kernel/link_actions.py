@@ -13,6 +13,7 @@ from .link_messages import (
     CALM,
     GATEWAY,
     add_veth,
+    add_vlan,
     decode_link,
     delete_group,
     delete_link,
@@ -25,9 +26,9 @@ from .link_messages import (
 )
 from .namespaces import entered
 from .netlink_socket import NetlinkSocket
-from .ops import AddBridge, AddTap, AddVeth, DeleteLink, ReleasePort, SetLink
-from .ownership import check_ours, leads_elsewhere, peer_taken
-from .refusals import open_for, unless
+from .ops import AddBridge, AddTap, AddVeth, AddVlan, DeleteLink, ReleasePort, SetLink
+from .ownership import check_our_vlan, check_ours, leads_elsewhere, peer_taken
+from .refusals import no_vlans, open_for, unless
 from .state import Link
 from .tap import new_tap
 
@@ -153,6 +154,22 @@ def add_tap(socket: NetlinkSocket, op: AddTap) -> None:
     else:
         socket.request(settings)
     socket.request(set_port(op.name, op.alias))
+    _calm(socket, op.name)
+
+
+def add_vlan_device(socket: NetlinkSocket, op: AddVlan) -> None:
+    """AddVlan. The kernel loads its module 8021q by itself where there is one."""
+    check_interface(op.name)
+    parent = index_of(op.parent)
+    try:
+        socket.request(add_vlan(op, parent))
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise no_vlans(op, error) from error
+        if error.errno != errno.EEXIST:
+            raise
+        check_our_vlan(_link(socket, op.name), op, parent)
+    socket.request(set_link(op.name, alias=op.alias))
     _calm(socket, op.name)
 
 

@@ -7,6 +7,7 @@ wrong link when an index is used again. What only bridges need is in `bridges`.
 from __future__ import annotations
 
 import struct
+import sys
 
 from .netlink import (
     F_CREATE,
@@ -24,7 +25,7 @@ from .netlink import (
     to_signed,
     to_text,
 )
-from .ops import AddVeth
+from .ops import AddVeth, AddVlan
 from .state import Link
 
 # linux/rtnetlink.h
@@ -35,12 +36,13 @@ IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
 _RUNNING = IFF_RUNNING | IFF_LOWER_UP
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
-_ADDRESS, _NAME, _MTU, _PEER, _MASTER, _WIRELESS, _PORT = 1, 3, 4, 5, 10, 11, 12  # IFLA_*
+_ADDRESS, _NAME, _MTU, _LOWER, _MASTER, _WIRELESS, _PORT = 1, 3, 4, 5, 10, 11, 12  # IFLA_*
 _INFO, _ALIAS, _FAMILIES, _GROUP, _NAMESPACE, _MASK = 18, 20, 26, 27, 28, 29
 _PEER_NAMESPACE_ID, _PROPERTIES, _ALTNAME = 37, 52, 53
 _INFO_KIND, _INFO_DATA, _INFO_PORT_KIND, _INFO_PORT_DATA = 1, 2, 4, 5
 _PORT_HAIRPIN = 4  # IFLA_BRPORT_MODE
 _VETH_PEER = 1
+_VLAN_ID = 1  # IFLA_VLAN_ID
 _NF_CALL_IPTABLES, _NF_CALL_IP6TABLES = 36, 37  # IFLA_BR_*
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS: they are a fifth of a link message
 _INET_CONF = 1  # IFLA_INET_CONF
@@ -88,6 +90,14 @@ def add_veth(op: AddVeth, master: int, peer_namespace: int) -> Request:
         + number(_MASTER, master)
         + info
     )
+    return Request(NEW_LINK, F_CREATE | F_EXCLUSIVE, body)
+
+
+def add_vlan(op: AddVlan, parent: int) -> Request:
+    """RTM_NEWLINK: a VLAN of the link `parent` (ifindex)."""
+    number_of_it = attribute(_VLAN_ID, op.id.to_bytes(2, sys.byteorder))
+    info = nested(_INFO, attribute(_INFO_KIND, b"vlan"), nested(_INFO_DATA, number_of_it))
+    body = _ANY_LINK + text(_NAME, op.name) + number(_LOWER, parent) + number(_MTU, op.mtu) + info
     return Request(NEW_LINK, F_CREATE | F_EXCLUSIVE, body)
 
 
@@ -207,6 +217,8 @@ def decode_link(body: bytes) -> Link | None:
         netfilter=kind == "bridge" and _calls_netfilter(info.get(_INFO_DATA, b"")),
         localnet=kind == "bridge" and _routes_localnet(found.get(_FAMILIES, b"")),
         hairpin=first(info.get(_INFO_PORT_DATA, b""), _PORT_HAIRPIN)[:1] == b"\x01",
+        lower=to_number(found.get(_LOWER)) if kind == "vlan" else 0,
+        vlan=_vlan_id(info.get(_INFO_DATA, b"")) if kind == "vlan" else 0,
     )
 
 
@@ -235,8 +247,8 @@ def link_index(body: bytes) -> int | None:
 
 
 def peer_index(body: bytes) -> int:
-    """The ifindex of a veth's other end, in the other end's namespace (_PEER); 0 for none."""
-    return to_number(attributes(body, _LINK.size).get(_PEER))
+    """The ifindex of a veth's other end, in the other end's namespace (_LOWER); 0 for none."""
+    return to_number(attributes(body, _LINK.size).get(_LOWER))
 
 
 def _altnames(properties: bytes) -> tuple[str, ...]:
@@ -246,6 +258,10 @@ def _altnames(properties: bytes) -> tuple[str, ...]:
 def _routes_localnet(families: bytes) -> bool:
     settings = first(first(families, AF_INET), _INET_CONF)
     return any(settings[_LOCALNET_AT : _LOCALNET_AT + 4])
+
+
+def _vlan_id(data: bytes) -> int:
+    return int.from_bytes(first(data, _VLAN_ID)[:2], sys.byteorder)
 
 
 def _calls_netfilter(data: bytes) -> bool:

@@ -59,6 +59,16 @@ class AddTap(Op, frozen=True):
     mac: str
 
 
+class AddVlan(Op, frozen=True):
+    """A device, down, that carries VLAN `id` (IEEE 802.1Q) of the link `parent`."""
+
+    name: str
+    parent: str
+    id: int
+    mtu: int
+    alias: str
+
+
 class SetLink(Op, frozen=True):
     """Change what is not None. `master` "" releases a port from its bridge."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from .ops import AddBridge, AddTap, AddVeth
+from .ops import AddBridge, AddTap, AddVeth, AddVlan
 from .refusals import Explained
 from .state import Link
 
@@ -17,6 +17,17 @@ def check_ours(link: Link, op: AddBridge | AddVeth | AddTap, kind: str) -> None:
     """
     is_ours = link.alias == op.alias or (not link.alias and link.mac == op.mac)
     if link.kind != kind or not is_ours:
+        what = ", ".join(filter(None, (link.kind or "device", link.alias)))
+        raise Explained(errno.EEXIST, f"there is another {op.name} already ({what})")
+
+
+def check_our_vlan(link: Link, op: AddVlan, parent: int) -> None:
+    """Pass if an earlier `op` made `link`, even if it was interrupted before it got its alias.
+
+    Raises Explained (EEXIST) for anything else.
+    """
+    is_it = (link.kind, link.lower, link.vlan) == ("vlan", parent, op.id)
+    if not is_it or link.alias not in ("", op.alias):
         what = ", ".join(filter(None, (link.kind or "device", link.alias)))
         raise Explained(errno.EEXIST, f"there is another {op.name} already ({what})")
 

@@ -15,6 +15,7 @@ from .ops import (
     AddRoute,
     AddTap,
     AddVeth,
+    AddVlan,
     DeleteAddress,
     DeleteLink,
     DeleteRoute,
@@ -37,6 +38,7 @@ _DEEDS: dict[type[Op], str] = {
     AddBridge: "create bridge {0.name}",
     AddVeth: "attach {0.name} to {0.master}",
     AddTap: "create tap {0.name} on {0.master}",
+    AddVlan: "create VLAN {0.id} of {0.parent}",
     SetLink: "change {0.name}",
     DeleteLink: "delete {0.name}",
     ReleasePort: "take {0.name} off its bridge",
@@ -91,6 +93,14 @@ def translate(what: str, error: OSError) -> KernelRefused:
     # The path of a namespace can hold bytes that are no UTF-8 (PEP 383); a message travels as JSON.
     message = message.encode("utf-8", "backslashreplace").decode()
     return KernelRefused(message, number, hint)
+
+
+def no_vlans(op: AddVlan, error: OSError) -> Explained:
+    """The refusal of a kernel that knows no VLANs, or of a parent that can carry none."""
+    said = error.strerror or ""
+    if "device type" in said:  # "Unknown device type" (rtnl_newlink in net/core/rtnetlink.c)
+        said = "this kernel has no VLANs: it needs the module 8021q"
+    return Explained(errno.EOPNOTSUPP, said or f"{op.parent} cannot carry VLANs")
 
 
 @contextmanager

@@ -18,7 +18,8 @@ class Link(Struct, frozen=True):
     namespace id of a veth's other end (IFLA_LINK_NETNSID), -1 where unknown. `netfilter` tells
     for a bridge whether nf_call_iptables and nf_call_ip6tables are both on, `localnet` whether it
     routes 127.0.0.0/8 (route_localnet; a change by sysctl is not announced). `hairpin` tells for
-    the port of a bridge whether a frame may leave by it that came in by it.
+    the port of a bridge whether a frame may leave by it that came in by it. `lower` is for a VLAN
+    the ifindex of the link that carries it, and `vlan` its id; 0 for all others.
     """
 
     index: int
@@ -36,6 +37,8 @@ class Link(Struct, frozen=True):
     netfilter: bool = False
     localnet: bool = False
     hairpin: bool = False
+    lower: int = 0
+    vlan: int = 0
 
 
 class Route(Struct, frozen=True):

@@ -15,6 +15,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # IFNAMSIZ is 16 with the terminating zero (include/uapi/linux/if.h).
 INTERFACE_NAME_MAX = 15
 ALIAS_PREFIX = "volt:"
+_VLAN_ALIAS = f"{ALIAS_PREFIX}vlan/"
 
 
 def check_name(what: str, name: str) -> str:
@@ -72,6 +73,23 @@ def port_alias(network: str, workload: str) -> str:
 def bridge_alias(network: str) -> str:
     """The alias (IFLA_IFALIAS) by which volt recognises a bridge that it made."""
     return ALIAS_PREFIX + network
+
+
+def vlan_interface(parent: str, number: int) -> str:
+    """The device of a VLAN: `PARENT.ID`, hashed where 15 characters do not suffice."""
+    whole = f"{parent}.{number}"
+    return whole if len(whole) <= INTERFACE_NAME_MAX else f"vlan{number}-{_digest(whole, 6)}"
+
+
+def vlan_alias(parent: str, number: int) -> str:
+    """The alias (IFLA_IFALIAS) by which volt recognises a VLAN that it made."""
+    return f"{_VLAN_ALIAS}{parent}/{number}"
+
+
+def is_vlan_alias(alias: str) -> bool:
+    """Whether `alias` is that of a VLAN. None of a port or bridge is: those have one slash or none,
+    and labels on both sides of it."""
+    return alias.startswith(_VLAN_ALIAS) and alias.count("/") == 2
 
 
 def stable_mac(*parts: str) -> str:

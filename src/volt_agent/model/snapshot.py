@@ -16,6 +16,7 @@ from .lease import Lease
 from .network import Connection, Network, Reservation
 from .project import Project
 from .route import Route
+from .vlan import Vlan
 from .workload import Instance, Port, State, Workload
 
 Desired = (
@@ -32,6 +33,7 @@ Desired = (
     | FormerSetting
     | TunedSetting
     | Project
+    | Vlan
 )
 Observed = Instance | Port | HostPolicy
 Object = Desired | Observed
@@ -52,6 +54,7 @@ DESIRED: tuple[type[Desired], ...] = (
     FormerSetting,
     TunedSetting,
     Project,
+    Vlan,
 )
 
 
@@ -100,6 +103,7 @@ class Snapshot(Struct, frozen=True):
     former_settings: Mapping[str, FormerSetting] = {}
     projects: Mapping[str, Project] = {}
     tuned: Mapping[str, TunedSetting] = {}
+    vlans: Mapping[str, Vlan] = {}
     instances: Mapping[str, Instance] = {}
     ports: Mapping[str, Port] = {}
     # Indexes: the connections of a workload in slot order, the ports of a workload in the order of
@@ -173,6 +177,7 @@ _TABLES: Mapping[type[Object], str] = {
     FormerSetting: "former_settings",
     Project: "projects",
     TunedSetting: "tuned",
+    Vlan: "vlans",
     Instance: "instances",
     Port: "ports",
 }

@@ -15,18 +15,21 @@ class Rank(IntEnum):
 
     HOST = 0
     NETWORK = 1
-    PORT = 2
-    INSIDE = 3  # what is behind a port that already carries traffic
+    UPLINK = 2
+    PORT = 3
+    INSIDE = 4  # what is behind a port that already carries traffic
 
 
 class Target(NamedTuple):
-    """Something to bring in order: a network by name, a port or its inside by NETWORK/WORKLOAD."""
+    """Something to bring in order: a network by name, an uplink (VLAN) by its device, a port or its
+    inside by NETWORK/WORKLOAD."""
 
     rank: Rank
     key: str = ""
 
     def __str__(self) -> str:
-        word = {Rank.HOST: "the host's settings", Rank.NETWORK: "network", Rank.PORT: "port"}
+        word = {Rank.HOST: "the host's settings", Rank.NETWORK: "network"}
+        word |= {Rank.UPLINK: "VLAN", Rank.PORT: "port"}
         return f"{word.get(self.rank, 'the inside of port')} {self.key}".strip()
 
 

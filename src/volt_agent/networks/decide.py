@@ -125,6 +125,9 @@ def delete_network(snapshot: Snapshot, name: str, default_bridge: str) -> Change
             f"network {name} is in use by {', '.join(names[:3])}{more}",
             f"volt net disconnect {names[0]} --network {name}",
         )
+    uplink = next((each.name for each in snapshot.vlans.values() if each.network == name), None)
+    if uplink is not None:
+        raise Refused(f"{uplink} is an uplink of network {name}", f"volt net vlan delete {uplink}")
     kept: list[Object] = [each for each in snapshot.reservations.values() if each.network == name]
     kept += [each for each in snapshot.leases.values() if each.network == name]
     return Change(delete=(network, *kept))

@@ -21,9 +21,10 @@ from ..kernel.edge import Edge
 from ..kernel.host import boot_id
 from ..kernel.ops import DeleteLink, SetSysctl
 from ..kernel.state import Link
-from ..model.names import bridge_alias
+from ..model.names import bridge_alias, is_vlan_alias
 from ..model.network import Connection, Network
 from ..model.snapshot import Change, Snapshot
+from ..model.vlan import Vlan
 from ..model.workload import Instance, Port
 from ..registry import Registry
 from .agenda import Agenda, Rank, Target
@@ -36,6 +37,7 @@ from .ports import Ports
 from .resolvconf import ResolvConf
 from .resolvers import Resolvers
 from .strangers import Strangers
+from .vlans import plan_vlan
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,8 @@ class Reconciler:
         for each in change.touched():
             if isinstance(each, Network):
                 self._expect(Rank.NETWORK, each.name)
+            elif isinstance(each, Vlan):
+                self._expect(Rank.UPLINK, each.name)
             elif isinstance(each, Connection):
                 self._expect(Rank.PORT, each.key)
                 for sibling in new.connections_of.get(each.workload, ()):
@@ -103,6 +107,9 @@ class Reconciler:
         for name in event.names:
             if name in bridges:
                 self._mark(Rank.NETWORK, bridges[name])
+            for vlan in snapshot.vlans.values():
+                if name in (vlan.name, vlan.parent):
+                    self._mark(Rank.UPLINK, vlan.name)
             if name in self.ports.by_interface:
                 self._mark(Rank.PORT, self.ports.by_interface[name])
             if name in mirror.links:  # perhaps another one under the same name
@@ -112,6 +119,9 @@ class Reconciler:
         key = connection_key(link)
         if key is not None:
             self._mark(Rank.PORT, key)
+            return
+        if is_vlan_alias(link.alias):
+            self._mark(Rank.UPLINK, link.name)
             return
         network = bridge_network(link, snapshot, self._edge.mirror) if link.master else None
         if network is not None and is_foreign(link):
@@ -135,6 +145,8 @@ class Reconciler:
         self._mark(Rank.HOST, "")
         for name in snapshot.networks:
             self._mark(Rank.NETWORK, name)
+        for name in snapshot.vlans:
+            self._mark(Rank.UPLINK, name)
         for key in {*snapshot.connections, *snapshot.ports}:
             self._mark(Rank.PORT, key)
         for link in list(self._edge.mirror.links.values()):
@@ -221,6 +233,8 @@ class Reconciler:
                 return await self._look_at_host()
             case Rank.NETWORK:
                 return await self._look_at_network(target.key)
+            case Rank.UPLINK:
+                return await self._look_at_vlan(target.key)
             case Rank.PORT:
                 return await self.ports.look_at(target.key)
             case Rank.INSIDE:
@@ -277,8 +291,17 @@ class Reconciler:
             for key in snapshot.connections:
                 if key.startswith(name + "/"):
                     self._mark(Rank.PORT, key)
+            for vlan in snapshot.vlans.values():
+                if vlan.network == name:
+                    self._mark(Rank.UPLINK, vlan.name)
         self._bridge_index[name] = link.index
         self._on_bridge(network, link.index)
+        return bool(ops)
+
+    async def _look_at_vlan(self, name: str) -> bool:
+        ops = plan_vlan(name, self._registry.snapshot, self._edge.mirror)
+        if ops:
+            await self._edge.execute(ops)
         return bool(ops)
 
     async def _remove_bridge(self, name: str) -> bool:

@@ -22,5 +22,6 @@ COMMAND = Group(
         "policy",
         "dns",
         "lease",
+        "vlan",
     ),
 )

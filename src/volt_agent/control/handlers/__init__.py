@@ -5,6 +5,7 @@ has to know. It decides nothing itself: `networks.decide` and `rules` do. The re
 reconciler brings the kernel there, and the handler waits for that and shows what came of it.
 
 `network`   net.create ... net.status, net.bridge.*
+`vlan`      net.vlan.*
 `firewall`  net.firewall.*
 `port`      net.port.*
 `policy`    net.policy.*
@@ -16,6 +17,7 @@ reconciler brings the kernel there, and the handler waits for that and shows wha
 `compose`   compose.*
 `tune`      tune.*
 `agent`     status, agent.*
+`settle`    waiting for the kernel, with the way back
 `views`     from the model to messages (pure)
 `built_in`  the rows of `firewall list` that are no rules of users (pure)
 """

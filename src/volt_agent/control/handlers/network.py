@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ...bus import Bus
-from ...errors import VoltError
 from ...events import NetworkCreated, NetworkDeleted, WorkloadConnected, WorkloadDisconnected
 from ...kernel.edge import Edge
 from ...model.network import Connection
@@ -28,6 +27,7 @@ from ...rules.users import check_unnamed
 from ..messages import network as messages
 from ..method import Nothing
 from . import Handlers
+from .settle import settle
 from .views import connection_view, member_view, members, network_view, network_views
 
 
@@ -85,14 +85,8 @@ class NetworkHandlers:
         view = network_view(network, self._registry.snapshot, self._edge.mirror)
         return messages.CreatedNetwork(changed=changed, **_fields(view))
 
-    async def _settle(self, commit: Commit, *targets: Target) -> None:
-        """Wait until a commit has taken effect; what the kernel refuses is taken back."""
-        try:
-            await self._reconciler.settled(*targets)
-        except VoltError:
-            await self._registry.commit(lambda now: _take_back(commit, now))
-            await self._reconciler.settled_all()
-            raise
+    async def _settle(self, commit: Commit, target: Target) -> None:
+        await settle(self._registry, self._reconciler, commit, target)
 
     async def delete(self, params: messages.NetworkName) -> messages.DeletedNetwork:
         def decide(snapshot: Snapshot) -> Change:
@@ -166,16 +160,6 @@ class NetworkHandlers:
 
     async def status(self, params: Nothing) -> messages.NetStatus:
         return await self._status()
-
-
-def _take_back(commit: Commit, now: Snapshot) -> Change:
-    """The way back from a commit, of what nobody has changed since."""
-    back = commit.old.inverse(commit.change)
-    mine = set(map(id, commit.change.put))
-    return Change(
-        put=back.put,
-        delete=tuple(each for each in back.delete if id(now.find(each)) in mine),
-    )
 
 
 def _notes(before: Connection | None, after: Connection, commit: Commit) -> list[str]:
