@@ -144,6 +144,12 @@ class Responder:
             self._counters.cached += 1
             send(packet[:2] + tail)
             return True
+        return self.respond_anew(view, packet, client, send, stream)
+
+    def respond_anew(
+        self, view: View, packet: bytes, client: str, send: Send, stream: bool = False
+    ) -> bool:
+        """The same, for a packet that no finished tail is there for."""
         if not wire.may_be_answered(packet):
             self._counters.dropped += 1
             return False
@@ -167,8 +173,11 @@ class Responder:
         """Whether names that are not ours are asked upstream: not for those without a way out."""
         if sight.networks is None or self._settings.forward_isolated:
             return True
-        networks = (self.snapshot.networks.get(each) for each in sight.networks)
-        return any(each is not None and each.nat for each in networks)
+        for each in sight.networks:
+            network = self.snapshot.networks.get(each)
+            if network is not None and network.nat:
+                return True
+        return False
 
     def reach(self, sight: Sight, name: bytes, qtype: int) -> Reach:
         """Where the answer to a question comes from."""
@@ -247,14 +256,13 @@ class Responder:
     def _pass_on(
         self, view: View, query: Query, outcome: Outcome, send: Send, stream: bool
     ) -> None:
-        now = self._clock()
         kept = outcome.tail_for(query)
-        may_keep = isinstance(kept, Tail) and kept.at(now) is not None
-        tail = kept.now(now) if isinstance(kept, Tail) else kept
+        tail, may_keep = kept.first(self._clock()) if isinstance(kept, Tail) else (kept, False)
         if not stream:
-            if may_keep and len(tail) + 2 <= query.room:
+            if len(tail) + 2 > query.room:
+                tail = wire.truncated(query, tail, query.room)
+            elif may_keep:
                 self._keep("relayed", view, query, kept)
-            tail = wire.truncated(query, tail, query.room)
         send(query.packet[:2] + tail)
 
     def _keep(self, kind: str, view: View, query: Query, tail: bytes | Tail) -> None:
