@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import partial
 
@@ -96,9 +97,11 @@ class Responder:
         dropped = 0
         if self.views.follow(old, new, change):
             dropped += self._networks_changed(change)
-        forms = (form for each in change.touched() for form in (old.find(each), each))
-        names = {name for form in forms for name in self.names.owners(form)}
-        return dropped + sum(map(self._drop, names))
+        names = set[bytes]()
+        for each in change.touched():
+            names.update(self.names.owners(old.find(each)))
+            names.update(self.names.owners(each))
+        return dropped + self._drop(names)
 
     def configure(self, settings: DnsSettings) -> None:
         """Go by other settings. Raises Invalid, and then nothing has changed."""
@@ -111,8 +114,8 @@ class Responder:
         """Empty all caches; returns how many entries they had."""
         return sum(each.clear() for each in self.caches.values()) + self._forwarder.flush()
 
-    def _drop(self, name: bytes) -> int:
-        return sum(cache.drop(name) for cache in self.caches.values())
+    def _drop(self, names: AbstractSet[bytes]) -> int:
+        return sum([cache.drop_all(names) for cache in self.caches.values()])
 
     def _networks_changed(self, change: Change) -> int:
         """Which addresses are ours is another question now, and who may ask upstream."""
@@ -121,7 +124,7 @@ class Responder:
         dropped = sum(self.caches[each].clear() for each in about_addresses)
         for each in change.touched():
             if isinstance(each, Network):
-                dropped += sum(map(self._drop, self.names.structural(each.name)))
+                dropped += self._drop(set(self.names.structural(each.name)))
         return dropped
 
     def view_of(self, network: Network, host: str) -> View:
