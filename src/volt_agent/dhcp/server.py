@@ -22,6 +22,7 @@ from ..model.network import Network
 from ..model.snapshot import Change, Object, Snapshot
 from ..model.workload import Port
 from ..registry import Registry
+from ..service import ServiceManager
 from . import frames, leases, sockets
 from .clients import Client, Places, client_at, is_secured, relayed_client
 from .counters import Counters
@@ -80,9 +81,17 @@ class DhcpServer:
     `start` first; then `follow` for each change, and `open` whenever a bridge is there anew.
     """
 
-    def __init__(self, settings: DhcpSettings, registry: Registry, edge: Edge, bus: Bus) -> None:
+    def __init__(
+        self,
+        settings: DhcpSettings,
+        registry: Registry,
+        edge: Edge,
+        bus: Bus,
+        manager: ServiceManager,
+    ) -> None:
         self.counters = Counters()
         self._settings = settings
+        self._manager = manager
         self._registry, self._edge, self._bus = registry, edge, bus
         self._places, self._pool, self._limiter = Places(), Pool(), Limiter()
         self._doors: dict[str, _Door] = {}
@@ -118,22 +127,26 @@ class DhcpServer:
         if door is not None and door.ifindex == ifindex:
             return
         self.close_network(network.name)
-        self._doors[network.name] = _Door(network, ifindex, self._received)
+        self._doors[network.name] = _Door(network, ifindex, self._manager, self._received)
 
     def configure(self, settings: DhcpSettings) -> None:
         """Go by other settings from now on; leases keep what they were given."""
         self._settings = settings
 
     def close_network(self, name: str) -> None:
-        """Stop answering on a network."""
+        """Stop answering on a network; the service manager forgets its socket."""
         door = self._doors.pop(name, None)
         if door is not None:
             door.close()
+            self._manager.forget(sockets.kept_name(name))
 
     async def close(self) -> None:
-        """Stop, and store how long leases were renewed for."""
-        for name in [*self._doors]:
-            self.close_network(name)
+        """Stop, and store how long leases were renewed for.
+
+        What the service manager keeps stays open there: questions wait for the next agent.
+        """
+        while self._doors:
+            self._doors.popitem()[1].close()
         for task in [*self._under_way.values()]:
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
@@ -479,14 +492,18 @@ class _Door:
     """The sockets on one network's bridge."""
 
     def __init__(
-        self, network: Network, ifindex: int, received: Callable[[Network, Datagram], None]
+        self,
+        network: Network,
+        ifindex: int,
+        manager: ServiceManager,
+        received: Callable[[Network, Datagram], None],
     ) -> None:
         self.ifindex = ifindex
         self._network = network
         self._received = received
         self._holder = sockets.hold_port(network.bridge, ifindex, str(network.gateway))
         try:
-            self._socket = sockets.hear(network.bridge)
+            self._socket = sockets.obtain(manager, network.name, network.bridge)
         except VoltError:
             self._holder.close()
             raise
