@@ -98,7 +98,7 @@ class DhcpServer:
         self._expires: dict[str, float] = {}  # lease key -> when, renewals included
         self._granting: dict[str, Granting] = {}  # client key -> what waits for a commit
         self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._full: set[str] = set()  # networks of which it was said that they are
+        self._full: set[tuple[str, str | None]] = set()  # network, port: said to have none left
         # Wall-clock time that no clock step touches: leases must not end because of one.
         self._since_epoch = time.time() - time.monotonic()
         self._began = self._now()
@@ -252,8 +252,9 @@ class DhcpServer:
 
     def _offer(self, question: Question, address: IPv4Address) -> None:
         snapshot, client = self._registry.snapshot, question.client
-        self._full.discard(client.network.name)
         is_new = self._pool.own(snapshot, client) is None
+        if is_new:
+            self._full.discard((client.network.name, client.behind))
         self._pool.offer(client, address, self._now())
         mirror = self._edge.mirror
         if is_new and may_be_used(snapshot, client.network, mirror, self._places):
@@ -358,10 +359,25 @@ class DhcpServer:
 
     def _exhausted(self, client: Client) -> None:
         self.counters.exhausted += 1
-        name = client.network.name
-        if name not in self._full:
-            log.error("network %s has no address left for %s", name, client.workload)
-        self._full.add(name)
+        key = client.network.name, client.behind
+        if key in self._full:
+            return
+        self._full.add(key)
+        if client.behind is None:
+            log.warning(
+                "network %s: no address of %s is left for %s, which gets the next one given back",
+                client.network.name,
+                client.network.subnet,
+                client.workload,
+            )
+        else:
+            log.warning(
+                "network %s: no address is left for %s, as those behind the port of %s have as"
+                " many as one port may have",
+                client.network.name,
+                client.mac,
+                client.behind,
+            )
 
     # ---- ends -----------------------------------------------------------------------------------
 
