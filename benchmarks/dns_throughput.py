@@ -107,7 +107,7 @@ def of_cold_names(figures: Figures, host: Host, rounds: int) -> dict[str, dict[s
     states = {"empty caches": empty}
     for what, size in (
         ("full caches", DNSMASQ_CACHE),
-        (f"dnsmasq's is {DNSMASQ_DEFAULT}", DNSMASQ_DEFAULT),
+        (f"full, dnsmasq's of {DNSMASQ_DEFAULT}", DNSMASQ_DEFAULT),
     ):
         found: dict[str, list[Load]] = {}
         with contenders(host, 1, size) as servers:

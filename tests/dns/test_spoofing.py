@@ -85,7 +85,7 @@ def test_no_forged_reply_is_believed(count: int) -> None:
                 for number in range(count // _BATCH):
                     forwarder.ask(question(number), "10.30.0.5", outcomes.append)
                     await until(lambda number=number: len(outcomes) > number)
-            assert sent == count
+            assert sent >= count  # more where the server was slow, and was asked again
             assert counters.upstream_strays > 0
             told = [each.relayed.addresses for each in outcomes if each.relayed is not None]
             assert told == [(socket.inet_aton(TRUTH),)] * (count // _BATCH)
