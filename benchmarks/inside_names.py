@@ -23,6 +23,7 @@ from volt_agent.dns.settings import DnsSettings
 from volt_agent.model.network import Connection, Network
 from volt_agent.model.snapshot import Change, Object, Snapshot
 from volt_agent.model.workload import Port
+from volt_agent.process import COLLECT, settle
 from volt_agent.service import ServiceManager
 
 SUBNET = IPv4Network("10.64.0.0/14")
@@ -91,6 +92,8 @@ class Served:
 
 async def serve(names: int, upstreams: tuple[tuple[str, int], ...]) -> None:
     served, late = Served(names, upstreams), list[float]()
+    gc.set_threshold(*COLLECT)  # these two as the agent does
+    settle()
     watching = asyncio.create_task(LoopLag(late.append, interval=LAG_INTERVAL).run())
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
@@ -105,6 +108,5 @@ async def serve(names: int, upstreams: tuple[tuple[str, int], ...]) -> None:
 
 
 if __name__ == "__main__":
-    gc.freeze()
     _, count, *upstream = sys.argv
     asyncio.run(serve(int(count), ((upstream[0], int(upstream[1])),) if upstream else ()))

@@ -8,7 +8,6 @@ start changes nothing that is already right.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import time
@@ -60,7 +59,7 @@ from .networks.resolvconf import ResolvConf
 from .networks.surroundings import surroundings
 from .options import AgentOptions
 from .parts import Parts
-from .process import run_agent
+from .process import run_agent, settle
 from .registry import Registry
 from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
@@ -127,7 +126,9 @@ class Agent:
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
-        self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
+        self._dhcp = DhcpServer(
+            dhcp_settings(config), self._registry, self._edge, self._bus, self._manager
+        )
         self._ingress: Ingress | None = None
         self._ingress_lock = asyncio.Lock()
         self._reconciler = Reconciler(
@@ -312,7 +313,7 @@ class Agent:
     def _say_ready(self) -> None:
         self._state = "ready"
         self._started.set()
-        gc.freeze()  # what is there now stays: full collections need not look at it again
+        settle()
         snapshot = self._registry.snapshot
         self._manager.notify(ready=1, status=f"{len(snapshot.networks)} networks")
         log.info(

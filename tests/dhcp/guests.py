@@ -146,7 +146,7 @@ class Client:
     def ask(self, kind: Kind, *args: Any, within: float = 3, **how: Any) -> Message:
         """Send a message and wait for the reply. Raises TimeoutError."""
         xid = self.send(kind, *args, **how)
-        return wait_until(lambda: self._reply(xid), f"a reply to {kind.name}", within)
+        return wait_until(lambda: self.reply_to(xid), f"a reply to {kind.name}", within)
 
     def is_ignored(self, kind: Kind, *args: Any, **how: Any) -> bool:
         """Whether a message gets no reply, while a later one of another kind would have.
@@ -193,7 +193,8 @@ class Client:
             **how,
         )
 
-    def _reply(self, xid: int) -> Message | None:
+    def reply_to(self, xid: int) -> Message | None:
+        """The reply to what was sent under `xid`, if it is there."""
         while (reply := self._next()) is not None:
             if reply.xid == xid:
                 return reply

@@ -31,6 +31,16 @@ def test_dropping_a_name_drops_it_in_all_views() -> None:
     assert cache.drop(b"name") == 0
 
 
+def test_names_without_tails_are_no_matter() -> None:
+    """A change touches names that nobody may have asked for."""
+    tails: Tails = {}
+    cache = TailCache(limit=10, per_name=10)
+    for name in (b"a", b"b", b"c"):
+        cache.keep(tails, name, name, b"tail")
+    assert cache.drop_all({b"a", b"b", b"z"}) == 2
+    assert tails == {b"c": b"tail"}
+
+
 def test_a_name_asked_in_every_way_pushes_out_its_own_tails_only() -> None:
     """The bound for each name, which also bounds what a drop costs."""
     tails: Tails = {}

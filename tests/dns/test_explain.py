@@ -130,7 +130,15 @@ async def wait_briefly(names: NameServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "qtype"), [("a" * 64, "A"), ("a..b", "A"), ("db", "NONSENSE"), ("db", "TYPE70000")]
+    ("name", "qtype"),
+    [
+        ("a" * 64, "A"),
+        ("a..b", "A"),
+        ("", "A"),
+        (" ", "A"),
+        ("db", "NONSENSE"),
+        ("db", "TYPE70000"),
+    ],
 )
 def test_bad_questions_are_refused(name: str, qtype: str) -> None:
     """Before they are asked."""

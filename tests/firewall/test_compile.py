@@ -134,7 +134,7 @@ def test_denying_host_lets_in_what_is_listed() -> None:
         "host-denies": ["ipv4", "ipv6"],
         "host-pings": ["ipv4", "ipv6"],
         "host-interfaces": ['"tun0"', '"virbr0"'],
-        "host-ports": ["tcp . 8000-8010", "udp . 53"],
+        "host-ports": ["6 . 8000-8010", "17 . 53"],
     }
 
 
@@ -152,7 +152,7 @@ def test_denying_host_lets_in_what_is_listed() -> None:
 def test_overlapping_ports_are_merged(ports: list[tuple[int, int]], merged: list[str]) -> None:
     """The kernel refuses overlapping ranges in one set."""
     policy = HostPolicy(ports=tuple(HostPort("tcp", *each) for each in ports))
-    assert elements(policy)["host-ports"] == [f"tcp . {each}" for each in merged]
+    assert elements(policy)["host-ports"] == [f"6 . {each}" for each in merged]
 
 
 def test_settling_host_denies_nothing() -> None:

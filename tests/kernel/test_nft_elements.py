@@ -68,8 +68,8 @@ def test_a_refusal_of_the_whole_is_no_reason_to_wait() -> None:
     [
         ('"eth0"', "ifname", b"eth0" + bytes(12)),
         ("ipv6", "nf_proto", b"\x0a"),
-        ("tcp . 80", "inet_proto . inet_service", b"\x06\0\0\0\0\x50\0\0"),
-        ("10.0.0.1 . udp", "ipv4_addr . inet_proto", b"\x0a\0\0\x01\x11\0\0\0"),
+        ("6 . 80", "inet_proto . inet_service", b"\x06\0\0\0\0\x50\0\0"),
+        ("10.0.0.1 . 17", "ipv4_addr . inet_proto", b"\x0a\0\0\x01\x11\0\0\0"),
         ('"a" . 02:00:00:00:00:01', "ifname . ether_addr", b"a" + bytes(15) + b"\2\0\0\0\0\1\0\0"),
     ],
 )

@@ -207,7 +207,7 @@ def test_kind_vm_before_the_first_start_makes_it_a_tap() -> None:
     assert (connection.kind, connection.interface) == ("vm", "vt-db")
     assert connection.address == ip("10.30.0.2")
     assert snapshot.workloads["db"].kind == "vm"
-    with pytest.raises(Refused, match="is a container"):
+    with pytest.raises(Refused, match="web runs as a container"):
         connect(running(backend("web"), "web"), "backend", "web", kind="vm")
 
 

@@ -6,7 +6,8 @@ workload on a network; an **offer** is an address held for a client for a moment
 
 Who talks to whom, from the wire inwards::
 
-    sockets    one packet socket per bridge, which hears what is sent to port 67
+    sockets    one packet socket per bridge, which hears what is sent to port 67; taken from and
+               left with the service manager, so that a restart loses no question
     frames     Ethernet, IPv4 and UDP around a message, both ways
     message    one message <-> octets, strict; `options` are the values inside
     clients    whose port a message came from, and whether it is what it claims (plain functions)

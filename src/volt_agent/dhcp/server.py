@@ -22,6 +22,7 @@ from ..model.network import Network
 from ..model.snapshot import Change, Object, Snapshot
 from ..model.workload import Port
 from ..registry import Registry
+from ..service import ServiceManager
 from . import frames, leases, sockets
 from .clients import Client, Places, client_at, is_secured, relayed_client
 from .counters import Counters
@@ -80,16 +81,24 @@ class DhcpServer:
     `start` first; then `follow` for each change, and `open` whenever a bridge is there anew.
     """
 
-    def __init__(self, settings: DhcpSettings, registry: Registry, edge: Edge, bus: Bus) -> None:
+    def __init__(
+        self,
+        settings: DhcpSettings,
+        registry: Registry,
+        edge: Edge,
+        bus: Bus,
+        manager: ServiceManager,
+    ) -> None:
         self.counters = Counters()
         self._settings = settings
+        self._manager = manager
         self._registry, self._edge, self._bus = registry, edge, bus
         self._places, self._pool, self._limiter = Places(), Pool(), Limiter()
         self._doors: dict[str, _Door] = {}
         self._expires: dict[str, float] = {}  # lease key -> when, renewals included
         self._granting: dict[str, Granting] = {}  # client key -> what waits for a commit
         self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._full: set[str] = set()  # networks of which it was said that they are
+        self._full: set[tuple[str, str | None]] = set()  # network, port: said to have none left
         # Wall-clock time that no clock step touches: leases must not end because of one.
         self._since_epoch = time.time() - time.monotonic()
         self._began = self._now()
@@ -118,22 +127,26 @@ class DhcpServer:
         if door is not None and door.ifindex == ifindex:
             return
         self.close_network(network.name)
-        self._doors[network.name] = _Door(network, ifindex, self._received)
+        self._doors[network.name] = _Door(network, ifindex, self._manager, self._received)
 
     def configure(self, settings: DhcpSettings) -> None:
         """Go by other settings from now on; leases keep what they were given."""
         self._settings = settings
 
     def close_network(self, name: str) -> None:
-        """Stop answering on a network."""
+        """Stop answering on a network; the service manager forgets its socket."""
         door = self._doors.pop(name, None)
         if door is not None:
             door.close()
+            self._manager.forget(sockets.kept_name(name))
 
     async def close(self) -> None:
-        """Stop, and store how long leases were renewed for."""
-        for name in [*self._doors]:
-            self.close_network(name)
+        """Stop, and store how long leases were renewed for.
+
+        What the service manager keeps stays open there: questions wait for the next agent.
+        """
+        while self._doors:
+            self._doors.popitem()[1].close()
         for task in [*self._under_way.values()]:
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
@@ -239,8 +252,9 @@ class DhcpServer:
 
     def _offer(self, question: Question, address: IPv4Address) -> None:
         snapshot, client = self._registry.snapshot, question.client
-        self._full.discard(client.network.name)
         is_new = self._pool.own(snapshot, client) is None
+        if is_new:
+            self._full.discard((client.network.name, client.behind))
         self._pool.offer(client, address, self._now())
         mirror = self._edge.mirror
         if is_new and may_be_used(snapshot, client.network, mirror, self._places):
@@ -345,10 +359,25 @@ class DhcpServer:
 
     def _exhausted(self, client: Client) -> None:
         self.counters.exhausted += 1
-        name = client.network.name
-        if name not in self._full:
-            log.error("network %s has no address left for %s", name, client.workload)
-        self._full.add(name)
+        key = client.network.name, client.behind
+        if key in self._full:
+            return
+        self._full.add(key)
+        if client.behind is None:
+            log.warning(
+                "network %s: no address of %s is left for %s, which gets the next one given back",
+                client.network.name,
+                client.network.subnet,
+                client.workload,
+            )
+        else:
+            log.warning(
+                "network %s: no address is left for %s, as those behind the port of %s have as"
+                " many as one port may have",
+                client.network.name,
+                client.mac,
+                client.behind,
+            )
 
     # ---- ends -----------------------------------------------------------------------------------
 
@@ -479,14 +508,18 @@ class _Door:
     """The sockets on one network's bridge."""
 
     def __init__(
-        self, network: Network, ifindex: int, received: Callable[[Network, Datagram], None]
+        self,
+        network: Network,
+        ifindex: int,
+        manager: ServiceManager,
+        received: Callable[[Network, Datagram], None],
     ) -> None:
         self.ifindex = ifindex
         self._network = network
         self._received = received
         self._holder = sockets.hold_port(network.bridge, ifindex, str(network.gateway))
         try:
-            self._socket = sockets.hear(network.bridge)
+            self._socket = sockets.obtain(manager, network.name, network.bridge)
         except VoltError:
             self._holder.close()
             raise

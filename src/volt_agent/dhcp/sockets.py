@@ -1,4 +1,8 @@
-"""The sockets of a network: one that hears and speaks frames, one that holds the port."""
+"""The sockets of a network: one that hears and speaks frames, one that holds the port.
+
+The first one is kept by the service manager, so that what clients ask while the agent restarts is
+answered by the next one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import struct
 from contextlib import suppress
 
 from ..errors import Failed
+from ..service import ServiceManager
 from .frames import SERVER_PORT
 
 # Linux values that Python 3.11 does not name (asm-generic/socket.h, linux/if_packet.h).
@@ -46,9 +51,27 @@ _NOTHING = ((0x06, 0, 0, 0),)
 _Program = tuple[tuple[int, int, int, int], ...]
 
 
-def hear(bridge: str) -> socket.socket:
-    """A packet socket for what is sent to a DHCP server on `bridge`. Raises Failed."""
-    return _packet_socket(bridge, _ETH_P_IP, _TO_SERVER)
+def kept_name(network: str) -> str:
+    """The name under which the service manager keeps a network's packet socket: `dhcp-backend`."""
+    return f"dhcp-{network}"
+
+
+def obtain(manager: ServiceManager, network: str, bridge: str) -> socket.socket:
+    """A packet socket for what is sent to a DHCP server on `bridge`.
+
+    The one that the service manager kept for us, with what clients have asked meanwhile, if it is
+    still on that bridge; else a new one, which is given to the manager to keep. Raises Failed.
+    """
+    name = kept_name(network)
+    kept = manager.inherited(name)
+    if kept is not None:
+        if _is_good(kept, bridge):
+            return kept
+        kept.close()
+        manager.forget(name)
+    made = _packet_socket(bridge, _ETH_P_IP, _TO_SERVER)
+    manager.keep(name, made)
+    return made
 
 
 def hear_arp(bridge: str) -> socket.socket:
@@ -100,6 +123,17 @@ def mac_of(sock: socket.socket) -> str:
 
 
 _IS_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
+
+
+def _is_good(kept: socket.socket, bridge: str) -> bool:
+    """Whether a kept socket hears DHCP on `bridge`: one whose bridge is gone is on no device."""
+    if (kept.family, kept.type) != (socket.AF_PACKET, socket.SOCK_RAW):
+        return False
+    try:
+        _attach(kept, _TO_SERVER)  # the last agent's may have been another
+        return bool(kept.getsockname()[:2] == (bridge, _ETH_P_IP))
+    except OSError:
+        return False
 
 
 def _packet_socket(bridge: str, protocol: int, program: _Program) -> socket.socket:

@@ -31,6 +31,8 @@ TTL = 5
 NEGATIVE_TTL = 1
 
 _REVERSE: Final = (b"in-addr", b"arpa")
+_REVERSE_ZONE: Final = wire.name_from_labels(_REVERSE)
+_OCTETS: Final = tuple(wire.label(str(octet)) for octet in range(256))
 _ROOT: Final = b"\0"
 # RFC 6303, section 3: nobody is responsible for a zone that exists on one host only.
 _NOBODY = "nobody.invalid."
@@ -64,6 +66,7 @@ class Names:
         # What ends in the zone is the zone's; the root is none to search in.
         depth = len(self._zone_labels)
         self._search = {each for each in domains if each and each[-depth:] != self._zone_labels}
+        self._suffixes = (_ROOT, self._zone, *map(wire.name_from_labels, self._search))
         self._soa = _soa(settings.zone)
 
     def look_up(
@@ -108,9 +111,8 @@ class Names:
         return wire.name_from_labels((workload.encode(), *self._zone_labels))
 
     def _forward_names(self, port: Port) -> tuple[bytes, ...]:
-        workload, network = port.workload.encode(), port.network.encode()
-        suffixes = ((), self._zone_labels, (network, *self._zone_labels), *self._search)
-        return tuple(wire.name_from_labels((workload, *each)) for each in suffixes)
+        label, network = wire.label(port.workload), wire.label(port.network)
+        return (label + network + self._zone, *(label + each for each in self._suffixes))
 
     def _in_zone(
         self, snapshot: Snapshot, sight: Sight, labels: tuple[bytes, ...], qtype: int
@@ -273,8 +275,8 @@ def _octets(labels: tuple[bytes, ...]) -> bytes:
 def _reverse_names(address: IPv4Address | None) -> tuple[bytes, ...]:
     if address is None:
         return ()
-    labels = tuple(b"%d" % octet for octet in reversed(address.packed))
-    return (wire.name_from_labels((*labels, *_REVERSE)),)
+    a, b, c, d = address.packed
+    return (_OCTETS[d] + _OCTETS[c] + _OCTETS[b] + _OCTETS[a] + _REVERSE_ZONE,)
 
 
 def _soa(zone: str) -> bytes:

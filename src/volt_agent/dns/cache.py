@@ -7,6 +7,7 @@ it one look-up. This is the book-keeping behind it: what is kept for which name,
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Set as AbstractSet
 
 from .reply import Tail
 
@@ -68,6 +69,10 @@ class TailCache:
         self._places.setdefault(name, []).append((tails, key))
         self._count += 1
         tails[key] = tail
+
+    def drop_all(self, names: AbstractSet[bytes]) -> int:
+        """Drop everything about `names`, of which most have nothing here; how many tails it was."""
+        return sum(map(self.drop, self._places.keys() & names))
 
     def drop(self, name: bytes) -> int:
         """Drop everything about `name`; returns how many tails that were."""

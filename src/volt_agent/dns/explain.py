@@ -91,6 +91,8 @@ def question_name(text: str, qtype: int) -> bytes:
             return wire.name_from_text(IPv4Address(text).reverse_pointer)
         except AddressValueError:
             pass
+    if not text.strip():
+        raise Invalid(f"{text!r} is not a DNS name", "the root of all names is written as .")
     return wire.name_from_text(text)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -48,6 +48,22 @@ class Attempt:
 class Flight:
     """One question on its way. Times are monotonic, in seconds."""
 
+    __slots__ = (
+        "_pace",
+        "at_once",
+        "attempts",
+        "began",
+        "client",
+        "ends",
+        "is_over",
+        "is_second_round",
+        "last_word",
+        "next_at",
+        "question",
+        "servers",
+        "waiting",
+    )
+
     def __init__(
         self,
         question: Question,
@@ -61,10 +77,10 @@ class Flight:
         self.at_once = at_once  # servers that race for it
         self.began = now
         self.ends = now + LIFETIME
-        self.servers = deque(servers)  # still to be asked
+        self.servers = list(servers)  # still to be asked
         self.next_at = now  # when the next of them is due
         self.attempts: list[Attempt] = []  # under way
-        self.waiting: deque[Waiter] = deque()  # by `until`, as all have the same patience
+        self.waiting: list[Waiter] = []  # by `until`, as all have the same patience
         self.last_word: Relayed | None = None  # a failure that a server reported
         self.is_second_round = False
         self.is_over = False
@@ -96,11 +112,11 @@ class Flight:
     def rule_out(self, upstream: Upstream) -> None:
         """Do not ask `upstream` again: it answered, though not helpfully."""
         if upstream in self.servers:
-            self.servers = deque(each for each in self.servers if each != upstream)
+            self.servers = [each for each in self.servers if each != upstream]
 
     def redirect(self, servers: Sequence[Upstream], at: float) -> None:
         """Ask `servers` from now on, the first of them at `at`."""
-        self.servers = deque(servers)
+        self.servers = list(servers)
         self.next_at = at
         self.is_second_round = False
         self._pace = SPREAD / max(len(servers), 1)
@@ -112,13 +128,11 @@ class Flight:
 
     def take_all(self) -> list[Waiter]:
         """Everybody who waits."""
-        found = list(self.waiting)
-        self.waiting.clear()
+        found, self.waiting = self.waiting, []
         return found
 
     def take_due(self, now: float) -> list[Waiter]:
         """Those whose patience is at its end."""
-        found = []
-        while self.waiting and self.waiting[0].until <= now:
-            found.append(self.waiting.popleft())
+        count = bisect_right(self.waiting, now, key=lambda each: each.until)
+        found, self.waiting = self.waiting[:count], self.waiting[count:]
         return found

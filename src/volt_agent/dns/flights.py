@@ -84,12 +84,12 @@ class Flights:
         """The flight of `question`, if there is one."""
         return self._flights.get(question)
 
-    def prepare(self, question: Question, client: str) -> Flight | None:
+    def prepare(self, question: Question, client: str, now: float) -> Flight | None:
         """A flight that is ready to `start`; None where there is no server to ask."""
         servers, at_once = self.roster.order(self._clock())
         if not servers:
             return None
-        flight = Flight(question, client, servers, at_once, time.monotonic())
+        flight = Flight(question, client, servers, at_once, now)
         self._flights[question] = flight
         self._counters.in_flight = len(self._flights)
         if self._ticker is None:
@@ -98,19 +98,20 @@ class Flights:
 
     def start(self, flight: Flight) -> None:
         """Ask. It may be over at once."""
-        for _ in range(flight.at_once):
-            if not flight.is_over:
-                self._ask_next(flight)
+        self._ask_next(flight, flight.began)
+        if flight.at_once > 1 and not flight.is_over:
+            self._ask_next(flight, flight.began)
 
     def land(self, flight: Flight) -> list[Waiter]:
         """A flight is over; returns who waits for it. Servers that were late may still be heard."""
         flight.is_over = True
         del self._flights[flight.question]
         self._counters.in_flight = len(self._flights)
-        for attempt in [each for each in flight.attempts if not flight.is_of_interest(each)]:
-            self._drop(flight, attempt)
         if flight.attempts:
-            self._lingering[flight] = None
+            for attempt in [each for each in flight.attempts if not flight.is_of_interest(each)]:
+                self._drop(flight, attempt)
+            if flight.attempts:
+                self._lingering[flight] = None
         return flight.take_all()
 
     def redirect(self) -> None:
@@ -133,37 +134,38 @@ class Flights:
 
     # ---- asking -------------------------------------------------------------------------------
 
-    def _ask_next(self, flight: Flight) -> None:
+    def _ask_next(self, flight: Flight, now: float) -> None:
         """Ask the next server that can be asked; where all have failed, that was it."""
         while flight.servers and (self._exchanges < EXCHANGES_MAX or not flight.attempts):
-            upstream = flight.servers.popleft()
-            if upstream not in self.roster:
+            upstream = flight.servers.pop(0)
+            health = self.roster.find(upstream)
+            if health is None:
                 continue
             try:
-                self._send(flight, upstream)
+                self._send(flight, upstream, now)
             except OSError as error:
                 if error.errno in _OUR_OWN_LIMITS:
                     self._tower.failed(flight, OVERLOADED)
                     return
                 self._blame(upstream, Failure.UNREACHABLE)
                 continue
-            flight.plan_next(time.monotonic(), self.roster[upstream].patience)
+            health.note_question(self._clock())
+            flight.plan_next(now, health.patience)
             return
         if not flight.attempts:
             word = flight.last_word
             self._tower.failed(flight, USELESS if word is None else Outcome(word))
 
-    def _send(self, flight: Flight, upstream: Upstream) -> None:
+    def _send(self, flight: Flight, upstream: Upstream, now: float) -> None:
         """Put the question to a server. Raises OSError."""
         self._counters.upstream_queries += 1
-        attempt = Attempt(upstream, time.monotonic())
+        attempt = Attempt(upstream, now)
         done = partial(self._on_result, flight, attempt)
         attempt.exchange = UdpExchange(
             upstream, flight.question, self.ears, self._clock, self._counters, done
         )
         flight.attempts.append(attempt)
         self._exchanges += 1
-        self.roster[upstream].note_question(self._clock())
 
     def _drop(self, flight: Flight, attempt: Attempt) -> None:
         """An attempt is over."""
@@ -192,7 +194,7 @@ class Flights:
             self._tower.kept_waiting(flight, waiters)
         elif not flight.is_over:
             self._note_lateness(flight, now)
-            self._ask_next(flight)
+            self._ask_next(flight, now)
 
     def _end(self, flight: Flight, now: float) -> None:
         """Nobody will answer this any more."""
@@ -264,14 +266,15 @@ class Flights:
             self._counters.upstream_failures += 1
             flight.last_word = result
         if not flight.is_second_round or not flight.attempts:
-            self._ask_next(flight)
+            self._ask_next(flight, time.monotonic())
 
     def _trust(self, attempt: Attempt) -> None:
         """A server has answered something."""
-        if attempt.upstream not in self.roster:
+        health = self.roster.find(attempt.upstream)
+        if health is None:
             return
         waited = time.monotonic() - attempt.asked_at
-        if self.roster[attempt.upstream].note_answer(self._clock(), waited):
+        if health.note_answer(self._clock(), waited):
             log.info("upstream %s answers again", name_of(attempt.upstream))
             self._tower.is_back(attempt.upstream)
 

@@ -145,7 +145,7 @@ class Forwarder:
             self._turn_away(deliver)
         elif (flight := self._flights.find(question)) is not None:
             self._counters.coalesced += 1
-            self._join(flight, client, deliver)
+            self._join(flight, client, deliver, time.monotonic())
         elif self._has_room(client):
             self._take_off(question, client, deliver)
         else:
@@ -183,16 +183,17 @@ class Forwarder:
         return True
 
     def _take_off(self, question: Question, client: str, deliver: Deliver) -> None:
-        flight = self._flights.prepare(question, client)
+        now = time.monotonic()
+        flight = self._flights.prepare(question, client, now)
         if flight is None:
             deliver(NO_UPSTREAM)
             return
         self._admission.start(client)
-        self._join(flight, client, deliver)
+        self._join(flight, client, deliver, now)
         self._flights.start(flight)
 
-    def _join(self, flight: Flight, client: str, deliver: Deliver) -> None:
-        until = time.monotonic() + self._settings.give_up_after
+    def _join(self, flight: Flight, client: str, deliver: Deliver, now: float) -> None:
+        until = now + self._settings.give_up_after
         flight.waiting.append(Waiter(until, client, deliver))
         self._admission.join(client)
         self._nobody_waits.clear()

@@ -115,6 +115,10 @@ class Roster:
     def __getitem__(self, upstream: Upstream) -> Health:
         return self._healths[upstream]
 
+    def find(self, upstream: Upstream) -> Health | None:
+        """What is known of `upstream`, if it may be asked."""
+        return self._healths.get(upstream)
+
     @property
     def healths(self) -> tuple[Health, ...]:
         return tuple(self._healths.values())

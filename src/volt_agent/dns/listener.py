@@ -16,6 +16,7 @@ from .datagrams import Datagrams
 from .rationing import RATION, READ, Rationing
 from .reply import Tail
 from .responder import Responder
+from .view import View
 
 # Datagrams for one wake-up of the loop, so that other tasks get their turn: under a flood they
 # waited 36 ms (p99) when it was 1,000, and more than this does not gain any throughput.
@@ -101,20 +102,21 @@ class UdpListener:
             if isinstance(tail, Tail):
                 tail = tail.at(now)
             if tail is None:
-                self._send_ready(first, i)
+                if first < i:
+                    self._send_ready(first, i)
                 first = i + 1
-                self._respond(i)
+                self._respond(i, view)
                 continue
             size = len(tail)
             body[:size] = tail
             sizes[i] = size + 2
             cached += 1
-        self._send_ready(first, got)
+        if first < got:
+            self._send_ready(first, got)
         self._counters.cached += cached
 
     def _send_ready(self, first: int, end: int) -> None:
-        if first < end:
-            self._counters.unsent += self._datagrams.send(self.socket.fileno(), first, end)
+        self._counters.unsent += self._datagrams.send(self.socket.fileno(), first, end)
 
     def _ration(self, until: float) -> int:
         """Answer what is queued, but no asker more than his ration; returns how many were read."""
@@ -138,11 +140,15 @@ class UdpListener:
             self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
         )
 
-    def _respond(self, i: int) -> None:
-        """Have the responder answer datagram `i`."""
+    def _respond(self, i: int, view: View | None = None) -> None:
+        """Have the responder answer datagram `i`; of a known `view`, nothing is ready for it."""
         packet, source = self._datagrams.packet(i), self._datagrams.source(i)
-        view = self._responder.view_of(self._network, source[0])
-        self._responder.respond(view, packet, source[0], partial(self._send, source))
+        send = partial(self._send, source)
+        if view is not None and packet[12:].islower():
+            self._responder.respond_anew(view, packet, source[0], send)
+            return
+        view = view or self._responder.view_of(self._network, source[0])
+        self._responder.respond(view, packet, source[0], send)
 
     def _send(self, source: _Source, reply: bytes) -> None:
         """Have a reply sent at the end of this turn of the loop, together with others.

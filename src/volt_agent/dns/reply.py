@@ -23,6 +23,9 @@ LONGEST_NEGATIVE_LIFE = 300
 # RFC 8767, section 4: the TTL under which an answer is told that should not be used any more.
 STALE_TTL = 30
 
+# In the third octet: a reply to an ordinary query.
+_KIND, _REPLY = (wire.QR | wire.OPCODE) >> 8, wire.QR >> 8
+_ONE_QUESTION = b"\0\1"
 _NOT_UNDERSTOOD = (Rcode.FORMERR, Rcode.NOTIMP)
 _COUNTS = Layout("!HHHHH")
 _TTL: Final = Layout("!I").pack_into
@@ -194,9 +197,14 @@ class Tail:
             self._renew(now)
         return self._octets
 
+    def first(self, now: float) -> tuple[bytes, bool]:
+        """The same, even of a reply that may not be cached; and whether it may."""
+        octets = self.at(now)
+        return (self._made(now), False) if octets is None else (octets, True)
+
     def now(self, now: float) -> bytes:
         """The same, even of a reply that may not be cached."""
-        return self.at(now) or self._made(now)
+        return self.first(now)[0]
 
     def _made(self, now: float) -> bytes:
         return self._head + self._relayed.body_at(now) + self._opt
@@ -213,8 +221,12 @@ class Tail:
 
 def matches(packet: bytes, ident: bytes, question: bytes) -> bool:
     """Whether `packet` is a reply to what was asked, including the case of every letter."""
-    end = HEADER.size + len(question)
-    return _is_reply(packet, ident) and packet[HEADER.size : end] == question
+    return (
+        packet[HEADER.size : HEADER.size + len(question)] == question
+        and packet[:2] == ident
+        and packet[2] & _KIND == _REPLY
+        and packet[4:6] == _ONE_QUESTION
+    )
 
 
 def matches_but_for_case(packet: bytes, ident: bytes, question: bytes) -> bool:
@@ -235,13 +247,13 @@ def refuses_edns(packet: bytes, ident: bytes, question: bytes) -> bool:
 
 
 def _is_reply(packet: bytes, ident: bytes) -> bool:
-    return _has_reply_header(packet, ident) and packet[4:6] == b"\0\1"  # one question
+    return _has_reply_header(packet, ident) and packet[4:6] == _ONE_QUESTION
 
 
 def _has_reply_header(packet: bytes, ident: bytes) -> bool:
     if len(packet) < HEADER.size or packet[:2] != ident:
         return False
-    return packet[2] & (wire.QR | wire.OPCODE) >> 8 == wire.QR >> 8
+    return packet[2] & _KIND == _REPLY
 
 
 def _wants_ad(query: Query) -> bool:

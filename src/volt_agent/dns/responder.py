@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import partial
 
@@ -96,9 +97,11 @@ class Responder:
         dropped = 0
         if self.views.follow(old, new, change):
             dropped += self._networks_changed(change)
-        forms = (form for each in change.touched() for form in (old.find(each), each))
-        names = {name for form in forms for name in self.names.owners(form)}
-        return dropped + sum(map(self._drop, names))
+        names = set[bytes]()
+        for each in change.touched():
+            names.update(self.names.owners(old.find(each)))
+            names.update(self.names.owners(each))
+        return dropped + self._drop(names)
 
     def configure(self, settings: DnsSettings) -> None:
         """Go by other settings. Raises Invalid, and then nothing has changed."""
@@ -111,8 +114,8 @@ class Responder:
         """Empty all caches; returns how many entries they had."""
         return sum(each.clear() for each in self.caches.values()) + self._forwarder.flush()
 
-    def _drop(self, name: bytes) -> int:
-        return sum(cache.drop(name) for cache in self.caches.values())
+    def _drop(self, names: AbstractSet[bytes]) -> int:
+        return sum([cache.drop_all(names) for cache in self.caches.values()])
 
     def _networks_changed(self, change: Change) -> int:
         """Which addresses are ours is another question now, and who may ask upstream."""
@@ -121,7 +124,7 @@ class Responder:
         dropped = sum(self.caches[each].clear() for each in about_addresses)
         for each in change.touched():
             if isinstance(each, Network):
-                dropped += sum(map(self._drop, self.names.structural(each.name)))
+                dropped += self._drop(set(self.names.structural(each.name)))
         return dropped
 
     def view_of(self, network: Network, host: str) -> View:
@@ -144,6 +147,12 @@ class Responder:
             self._counters.cached += 1
             send(packet[:2] + tail)
             return True
+        return self.respond_anew(view, packet, client, send, stream)
+
+    def respond_anew(
+        self, view: View, packet: bytes, client: str, send: Send, stream: bool = False
+    ) -> bool:
+        """The same, for a packet that no finished tail is there for."""
         if not wire.may_be_answered(packet):
             self._counters.dropped += 1
             return False
@@ -167,8 +176,11 @@ class Responder:
         """Whether names that are not ours are asked upstream: not for those without a way out."""
         if sight.networks is None or self._settings.forward_isolated:
             return True
-        networks = (self.snapshot.networks.get(each) for each in sight.networks)
-        return any(each is not None and each.nat for each in networks)
+        for each in sight.networks:
+            network = self.snapshot.networks.get(each)
+            if network is not None and network.nat:
+                return True
+        return False
 
     def reach(self, sight: Sight, name: bytes, qtype: int) -> Reach:
         """Where the answer to a question comes from."""
@@ -247,14 +259,13 @@ class Responder:
     def _pass_on(
         self, view: View, query: Query, outcome: Outcome, send: Send, stream: bool
     ) -> None:
-        now = self._clock()
         kept = outcome.tail_for(query)
-        may_keep = isinstance(kept, Tail) and kept.at(now) is not None
-        tail = kept.now(now) if isinstance(kept, Tail) else kept
+        tail, may_keep = kept.first(self._clock()) if isinstance(kept, Tail) else (kept, False)
         if not stream:
-            if may_keep and len(tail) + 2 <= query.room:
+            if len(tail) + 2 > query.room:
+                tail = wire.truncated(query, tail, query.room)
+            elif may_keep:
                 self._keep("relayed", view, query, kept)
-            tail = wire.truncated(query, tail, query.room)
         send(query.packet[:2] + tail)
 
     def _keep(self, kind: str, view: View, query: Query, tail: bytes | Tail) -> None:

@@ -64,6 +64,7 @@ def _all_zones() -> Iterator[tuple[Labels, str]]:
 # Zone -> the document that reserves it.
 ZONES = dict(_all_zones())
 _DEPTHS = sorted({len(zone) for zone in ZONES})
+_TOPS = frozenset(zone[-1] for zone in ZONES)
 # The addresses of `localhost` by record type, and the names under which it is found by them.
 LOOPBACK = {1: b"\x7f\0\0\1", 28: bytes(15) + b"\1"}
 POINTERS = frozenset(
@@ -74,6 +75,8 @@ POINTERS = frozenset(
 
 def zone_of(labels: Labels) -> Labels | None:
     """The reserved zone that a name is in, if any."""
+    if not labels or labels[-1] not in _TOPS:
+        return None  # nearly all names
     for depth in _DEPTHS:
         if labels[-depth:] in ZONES:
             return labels[-depth:]

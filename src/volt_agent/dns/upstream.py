@@ -103,6 +103,8 @@ class UdpExchange:
 
     def _judge(self, packet: bytes) -> Result | None:
         """What to make of a packet from the server's address; None: go on waiting."""
+        if matches(packet, self._ident, self._section) and not packet[3] & 0xF:
+            return _read(packet, self._question, self._clock())  # by far the most
         if self._edns and refuses_edns(packet, self._ident, self._section):
             return Failure.ASK_WITHOUT_EDNS
         if matches(packet, self._ident, self._section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from msgspec import Struct
@@ -152,9 +152,8 @@ class Views:
         if any(isinstance(each, Network) for each in touched):
             self._start_over(new)
             return True
-        for each in touched:
-            for network, address in _askers_of(old, new, each):
-                self._forget(network, address)
+        for network, address in _askers_of(old, new, touched):
+            self._forget(network, address)
         return False
 
     def start(self, snapshot: Snapshot) -> None:
@@ -178,14 +177,18 @@ def _mentioned(sight: Sight) -> set[str]:
     return {sight.asked, *(sight.networks or ())}
 
 
-def _askers_of(old: Snapshot, new: Snapshot, touched: Object) -> Iterator[tuple[str, bytes]]:
-    """From where the workload of a touched object asks, before and after: (network, address)."""
-    if not isinstance(touched, Connection | Port | Reservation):
-        return
+def _askers_of(old: Snapshot, new: Snapshot, touched: Iterable[Object]) -> set[tuple[str, bytes]]:
+    """From where the workloads of touched objects ask, before and after: (network, address)."""
+    concerned = [each for each in touched if isinstance(each, Connection | Port | Reservation)]
+    workloads = {each.workload for each in concerned}
+    places = list[Object | None]()
     for snapshot in (old, new):
-        places: list[Object | None] = [snapshot.find(touched)]
-        places += snapshot.connections_of.get(touched.workload, ())
-        places += snapshot.ports_of.get(touched.workload, ())
-        for place in places:
-            if isinstance(place, Connection | Port | Reservation) and place.address is not None:
-                yield place.network, place.address.packed
+        places += map(snapshot.find, concerned)
+        for workload in workloads:
+            places += snapshot.connections_of.get(workload, ())
+            places += snapshot.ports_of.get(workload, ())
+    return {
+        (each.network, each.address.packed)
+        for each in places
+        if isinstance(each, Connection | Port | Reservation) and each.address is not None
+    }

@@ -213,6 +213,11 @@ def name_from_labels(labels: tuple[bytes, ...]) -> bytes:
     return b"".join([bytes([len(label)]) + label for label in labels]) + b"\0"
 
 
+def label(text: str) -> bytes:
+    """The wire form of one label that is known to be good."""
+    return len(text).to_bytes(1, "big") + text.encode()
+
+
 def labels_of(name: bytes) -> tuple[bytes, ...]:
     """The labels of a well-formed wire name; () is the root."""
     labels = []

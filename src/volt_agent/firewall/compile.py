@@ -15,7 +15,7 @@ from ..model.snapshot import Object, Snapshot
 from ..model.workload import Port
 from .forwards import forward_elements
 from .matches import policy_elements, rule_elements
-from .quote import QUOTABLE, quoted
+from .quote import PROTOCOL_NUMBERS, QUOTABLE, quoted
 from .ruleset import Element
 from .spelling import Spelling
 from .strict import strict_elements
@@ -174,7 +174,7 @@ def _host(policy: HostPolicy) -> Iterator[Element]:
         yield Element("host-interfaces", quoted(name))
     for port in _merged(policy.ports):
         ports = str(port.first) if port.first == port.last else f"{port.first}-{port.last}"
-        yield Element("host-ports", f"{port.protocol} . {ports}")
+        yield Element("host-ports", f"{PROTOCOL_NUMBERS[port.protocol]} . {ports}")
 
 
 def _switch(name: str) -> Iterator[Element]:

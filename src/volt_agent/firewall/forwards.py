@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..model.firewall import Forward
+from .quote import PROTOCOL_NUMBERS
 from .ruleset import Element
 from .spelling import Spelling
 
@@ -25,5 +26,6 @@ def forward_elements(forward: Forward, spelling: Spelling) -> Iterator[Element]:
     offset = forward.target_port - forward.ports.first
     where = "forwards" if forward.host_ip is None else "address-forwards"
     prefix = "" if forward.host_ip is None else f"{forward.host_ip} . "
+    number = PROTOCOL_NUMBERS[forward.protocol]
     for port in range(forward.ports.first, forward.ports.last + 1):
-        yield Element(where, f"{prefix}{forward.protocol} . {port} : {address} . {port + offset}")
+        yield Element(where, f"{prefix}{number} . {port} : {address} . {port + offset}")

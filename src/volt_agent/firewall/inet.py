@@ -3,10 +3,12 @@
 A rule reads "in order, the first that matches decides"; README.md beside this file draws the way of
 a packet through the chains. Rules about a switch ask whether the packet's address family (ipv4,
 ipv6) is in a set: a switch that is off is an empty set, so that turning it costs an element and no
-chain is ever rewritten.
+chain is ever rewritten. Protocols are numbers (`quote.PROTOCOL_NUMBERS` says why).
 """
 
 from __future__ import annotations
+
+from socket import IPPROTO_ICMPV6, IPPROTO_IGMP, IPPROTO_TCP, IPPROTO_UDP
 
 from .ruleset import Chain, Counter, Hook, Set, Table
 
@@ -107,7 +109,7 @@ _VOLT_INPUT = Chain(
         "meta nfproto @settling accept",
         # Rules are about what is not the host itself. ICMPv6 is left out: a rule for all protocols
         # must not take neighbour discovery with it.
-        'iifname != "lo" meta l4proto != ipv6-icmp jump host-from-outside',
+        f'iifname != "lo" meta l4proto != {IPPROTO_ICMPV6:d} jump host-from-outside',
         "meta nfproto @host-denies goto in-host",
     ),
 )
@@ -127,7 +129,8 @@ _IN_WORKLOAD = Chain(
         # of which the host only receives would never be tracked.
         f"meta nfproto @settling {_MID_STREAM} accept",
         "jump host-from-workload",
-        "meta l4proto { tcp, udp } th dport 53 iifname . ip daddr @own-gateway accept",
+        f"meta l4proto {{ {IPPROTO_TCP:d}, {IPPROTO_UDP:d} }} th dport 53"
+        " iifname . ip daddr @own-gateway accept",
         "icmp type echo-request iifname . ip daddr @own-gateway accept",
         "counter name host-from-workload drop",
     ),
@@ -152,7 +155,7 @@ _IN_HOST = Chain(
         # hear the queries loses its groups on switches that snoop.
         "icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done,"
         " mld2-listener-report } accept",
-        "ip protocol igmp accept",
+        f"ip protocol {IPPROTO_IGMP:d} accept",
         # Answers to a DHCP client (RFC 2131, section 4.1; RFC 8415, section 7.2) that broadcast its
         # question: conntrack cannot relate the two.
         "udp sport 67 udp dport 68 accept",
@@ -216,7 +219,10 @@ _ACCEPTED = Chain("accepted", rules=(*_POLICIES, "accept"))
 # As if nothing listened there (RFC 9293, section 3.10.7.1; RFC 1122, section 4.1.3.1).
 _REFUSE = Chain(
     "refuse",
-    rules=("meta l4proto tcp reject with tcp reset", "reject with icmpx port-unreachable"),
+    rules=(
+        f"meta l4proto {IPPROTO_TCP:d} reject with tcp reset",
+        "reject with icmpx port-unreachable",
+    ),
 )
 
 # Generated from the shapes of rules and policies that there are (`generated`).

@@ -1,10 +1,10 @@
-"""Names and addresses as nft takes them."""
+"""Names, addresses and protocols as nft takes them."""
 
 from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address
-from socket import inet_ntoa
+from socket import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, inet_ntoa
 
 from ..errors import Invalid
 
@@ -12,6 +12,9 @@ from ..errors import Invalid
 # (dev_valid_name() in net/core/dev.c): of that, `"` ends the string, a final `*` makes it a
 # wildcard, a backslash may escape what follows, and other than ASCII is not worth a risk.
 QUOTABLE = re.compile(r"[!#-)+-.0-9;-\[\]-~]{1,15}")
+
+# nft would look protocol names up in /etc/protocols, which a small host does not have.
+PROTOCOL_NUMBERS = {"tcp": int(IPPROTO_TCP), "udp": int(IPPROTO_UDP), "icmp": int(IPPROTO_ICMP)}
 
 
 def is_quotable(interface: str) -> bool:

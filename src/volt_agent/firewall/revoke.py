@@ -22,8 +22,8 @@ from ..model.snapshot import Change, Object, Snapshot
 from ..model.workload import Port
 from .judge import Judge
 from .packet import Origin, Packet, Service
+from .quote import PROTOCOL_NUMBERS
 
-_NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP, "icmp": IPPROTO_ICMP}
 _NAMES: dict[int, Service] = {IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_ICMP: "icmp"}
 
 # A forward of more ports than this names all connections of its protocol.
@@ -157,13 +157,13 @@ def _concerned(each: Object, old: Snapshot, new: Snapshot) -> Iterator[Flow]:
 def _flows_of_rule(rule: Rule, snapshot: Snapshot) -> Iterator[Flow]:
     if rule.source.kind == "workload":
         for address in snapshot.addresses_of(rule.source.name):
-            yield Flow(source=address, protocol=_NUMBERS.get(rule.protocol))
+            yield Flow(source=address, protocol=PROTOCOL_NUMBERS.get(rule.protocol))
     else:
         yield from _flows_to(rule.dest, rule.protocol, snapshot)
 
 
 def _flows_to(target: Peer, protocol: Protocol, snapshot: Snapshot) -> Iterator[Flow]:
-    number = _NUMBERS.get(protocol)
+    number = PROTOCOL_NUMBERS.get(protocol)
     if target.kind == "workload":
         for address in snapshot.addresses_of(target.name):
             yield Flow(either=address, protocol=number)
@@ -174,7 +174,7 @@ def _flows_to(target: Peer, protocol: Protocol, snapshot: Snapshot) -> Iterator[
 
 
 def _flows_of_forward(forward: Forward) -> Iterator[Flow]:
-    number = _NUMBERS[forward.protocol]
+    number = PROTOCOL_NUMBERS[forward.protocol]
     if forward.ports.count > _PORTS_MAX:
         yield Flow(protocol=number)
         return

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from ..model.firewall import Policy, Rule
 from ..model.ports import PortRange, Ports, Protocol
 from ..model.snapshot import Snapshot
-from .quote import QUOTABLE, dotted, quoted
+from .quote import PROTOCOL_NUMBERS, QUOTABLE, dotted, quoted
 from .shape import BLOCK, Service
 
 # Where a workload is: network, interface of the host and address, which a learning port has not.
 Place = tuple[str, str, str | None]
-# How packets are looked up by protocol and port, and the values: ("port", ("tcp . 80",)).
+# How packets are looked up by protocol and port, and the values: ("port", ("6 . 80",)).
 Spelled = tuple[Service, tuple[str, ...]]
 
 # Ports up to here become an element each; of more, whole blocks become one.
@@ -81,13 +81,14 @@ def _services(protocol: Protocol, ports: Ports) -> Iterator[Spelled]:
     if protocol == "any":
         yield "any", ("",)
     elif not ports:
-        yield "proto", (protocol,)
+        yield "proto", (str(PROTOCOL_NUMBERS[protocol]),)
     else:
+        number = PROTOCOL_NUMBERS[protocol]
         singles, blocks = split_ports(ports)
         if singles:
-            yield "port", tuple(f"{protocol} . {port}" for port in singles)
+            yield "port", tuple(f"{number} . {port}" for port in singles)
         if blocks:
-            yield "block", tuple(f"{protocol} . {port}" for port in blocks)
+            yield "block", tuple(f"{number} . {port}" for port in blocks)
 
 
 def split_ports(ports: Iterable[PortRange]) -> tuple[list[int], list[int]]:

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 _IFNAMSIZ = 16
 _FAMILIES = {"ipv4": 2, "ipv6": 10}  # NFPROTO_IPV4, NFPROTO_IPV6
-_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "icmp": socket.IPPROTO_ICMP}
 
 
 def key_bytes(text: str, types: str) -> bytes:
@@ -49,6 +48,6 @@ _FORMS: dict[str, Callable[[str], bytes]] = {
     "ether_addr": _mac,
     "ipv4_addr": lambda text: socket.inet_pton(socket.AF_INET, text),
     "nf_proto": lambda text: bytes((_FAMILIES[text],)),
-    "inet_proto": lambda text: bytes((_PROTOCOLS[text],)),
+    "inet_proto": lambda text: int(text).to_bytes(1, "big"),
     "inet_service": lambda text: int(text).to_bytes(2, "big"),
 }

@@ -197,7 +197,9 @@ def _kind_for(
     seen = instance is not None or (known is not None and known.runtime is not None)
     if asked is not None and asked != kind and seen:
         raise Refused(
-            f"{workload} is a {kind}, not a {asked}", "volt ps shows what every workload is"
+            f"{workload} {'runs' if instance else 'last ran'} as a {kind}, so it cannot be"
+            f" connected as a {asked}",
+            f"leave out --kind, or give the {asked} a name of its own",
         )
     return asked or kind
 
