@@ -54,7 +54,7 @@ def plug_in(host: Host, network: str, name: str, *options: str) -> Client:
     host.volt("net", "connect", network, name, "--kind", "vm", *options)
     place = next(each for each in host.volt_json("ps") if each["name"] == name)["networks"][0]
     client = virtual_machine(host, place["interface"], place["mac"])
-    wait_until(lambda: host.call("container.inspect", name=name)["state"] == "running", name, 5)
+    wait_until(lambda: host.call("container.inspect", name=name)["state"] == "running", name)
     return client
 
 

@@ -167,7 +167,7 @@ def test_release_and_return(lan: Host, guest: Guest) -> None:
     with guest.client() as client:
         address = client.lease().yiaddr
         client.send(Kind.RELEASE, source=address, target=GATEWAY, ciaddr=address)
-        wait_until(lambda: guest.name not in leases(lan), "the lease ended", 5)
+        wait_until(lambda: guest.name not in leases(lan), "the lease ended")
         lan.traffic.await_name("host", "10.30.0.1", f"{guest.name}.volt.local", None)
         assert client.lease().yiaddr == address
 
@@ -211,7 +211,7 @@ def test_a_port_that_goes_takes_its_lease_along(lan: Host) -> None:
     with first.client() as client:
         address = client.lease().yiaddr
     first.leave()
-    wait_until(lambda: "phoenix" not in leases(lan), "the lease ended", 5)
+    wait_until(lambda: "phoenix" not in leases(lan), "the lease ended")
     second = Guest(lan, "phoenix", "volt-backend")
     with second.client() as client:
         assert client.lease().yiaddr == address
@@ -246,7 +246,7 @@ def test_a_full_network_is_silent_and_says_so_once(lan: Host) -> None:
     for number in range(1, 4):
         clients[5].send(Kind.DISCOVER)
         full = partial(lambda wanted: metric(lan, "exhausted") == wanted, before + number)
-        wait_until(full, "the network is full", 3)
+        wait_until(full, "the network is full")
     assert lan.agent_log().count("network small has no address left") == 1
     for client, each in zip(clients, guests, strict=True):
         client.__exit__()

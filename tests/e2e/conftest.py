@@ -23,7 +23,7 @@ def pair(running: Host) -> Host:
 
 def make_pair(host: Host) -> None:
     """What the fixture `pair` has, on a host on which the agent runs."""
-    host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
+    host.call("net.create", name="backend", subnet="10.30.0.0/24")
     host.connect("backend", "web", "db")
     for name in ("web", "db"):
         host.traffic.serve(name, tcp=[80], udp=[80])

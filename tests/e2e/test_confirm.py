@@ -44,7 +44,7 @@ def test_confirmed_it_stays(running: Host) -> None:
 def test_unconfirmed_it_is_rolled_back(running: Host) -> None:
     """Added, deleted and flushed rules alike, in their old order."""
     lock_out(running, "1s")
-    wait_until(lambda: rollbacks(running) == ["rule lock-out added"], "it is rolled back", 10)
+    wait_until(lambda: rollbacks(running) == ["rule lock-out added"], "it is rolled back")
     assert own_rules(running) == []
     for name in ("b", "a"):
         running.call("net.firewall.add", name=name, source="any", dest="any", action="accept")
@@ -76,12 +76,12 @@ def test_a_restart_does_not_stop_the_clock(running: Host) -> None:
     waiting = running.call("net.firewall.pending")["unconfirmed"]
     assert 0 < waiting["seconds_left"] < 10
     assert own_rules(running) == ["lock-out"]
-    wait_until(lambda: rollbacks(running), "it is rolled back", 20)
+    wait_until(lambda: rollbacks(running), "it is rolled back")
     assert own_rules(running) == []
 
 
 def await_rollbacks(host: Host, number: int) -> None:
-    wait_until(lambda: len(rollbacks(host)) == number, "it is rolled back", 10)
+    wait_until(lambda: len(rollbacks(host)) == number, "it is rolled back")
 
 
 def wait_until_passed(host: Host, seconds: float) -> None:

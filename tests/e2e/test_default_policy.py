@@ -38,7 +38,7 @@ def host() -> Iterator[Host]:
         host.traffic.serve("outside", tcp=[SERVED], udp=[SERVED], ipv6=True)
         host.traffic.serve("host", tcp=[SERVED, SSH, ALLOWED], udp=[SERVED])
         host.traffic.serve("host", tcp=[SERVED, SSH, ALLOWED], udp=[SERVED], ipv6=True)
-        wait_until(lambda: not is_settling(host), "the soft start is over", 15)
+        wait_until(lambda: not is_settling(host), "the soft start is over")
         yield host
 
 

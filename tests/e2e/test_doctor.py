@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -29,7 +28,7 @@ def healthy() -> Iterator[Host]:
                 *host.python("-m", "tests.support.upstream_server", OUTSIDE_ADDRESS),
                 where="outside", stdin=-1, stdout=out,
             )  # fmt: skip
-        wait_until(lambda: log.read_text().startswith("ready"), "the server is there", 20)
+        wait_until(lambda: log.read_text().startswith("ready"), "the server is there")
         host.path("/etc/resolv.conf").write_text(RESOLVER)
         host.start_agent()
         host.connect("volt0", "web")
@@ -52,10 +51,10 @@ def test_a_healthy_host(healthy: Host) -> None:
 
 def close_a_port(host: Host) -> Callable[[], None]:
     server = host.start(*host.python("-m", "http.server", "8088"), stdout=-3, stderr=-3)
-    wait_until(lambda: ":8088" in host.run("ss", "-lnt").stdout, "it listens", 10)
+    wait_until(lambda: ":8088" in host.run("ss", "-lnt").stdout, "it listens")
 
     def end() -> None:
-        server.end(signal.SIGTERM, 10)
+        server.end()
 
     return end
 
@@ -128,12 +127,12 @@ def test_a_planted_fault_is_named(
     """Within seconds; the exit status is 1 for a failure; and it is gone once healed."""
     heal = plant(healthy)
     try:
-        wait_until(lambda: expected in diagnosis(healthy), "the fault is named", 15)
+        wait_until(lambda: expected in diagnosis(healthy), "the fault is named")
         status = healthy.volt("doctor", check=False).returncode
         assert status == (1 if expected[1] == "fail" else 0)
     finally:
         heal()
-    wait_until(lambda: expected not in diagnosis(healthy), "it is healed", 15)
+    wait_until(lambda: expected not in diagnosis(healthy), "it is healed")
 
 
 def test_without_an_agent(host: Host) -> None:

@@ -136,7 +136,7 @@ def failing_fsync(host: Host) -> Iterator[None]:
     )  # fmt: skip
     status = f"/proc/{host.agent.pid}/status"
     try:
-        wait_until(lambda: "TracerPid:\t0" not in _read(status), "strace is attached", 5)
+        wait_until(lambda: "TracerPid:\t0" not in _read(status), "strace is attached")
         yield
     finally:
         tracer.end(signal.SIGINT)

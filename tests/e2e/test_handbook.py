@@ -204,7 +204,7 @@ def test_a_container_whose_name_is_no_text(running: Host) -> None:
     """File names are bytes: the workload has a name of its own, and keeps it."""
     running.add_workload("web\udcff")
     running.connect("volt0", "web")
-    wait_until(lambda: len(running.volt_json("ps")) == 2, "both are seen", 5)
+    wait_until(lambda: len(running.volt_json("ps")) == 2, "both are seen")
     names = [each["name"] for each in running.volt_json("ps")]
     for name in names:
         running.volt("container", "inspect", name)

@@ -40,13 +40,11 @@ def await_healthy(host: Host, count: int) -> None:
         states = [each["status"] for each in route["backends"]]
         return states.count("healthy") == count
 
-    wait_until(healthy, f"{count} backends are healthy", 10)
+    wait_until(healthy, f"{count} backends are healthy")
 
 
 def await_clients(host: Host) -> None:
-    wait_until(
-        lambda: host.call("ingress.status")["connections"] == CLIENTS, "all are connected", 10
-    )
+    wait_until(lambda: host.call("ingress.status")["connections"] == CLIENTS, "all are connected")
 
 
 def load(host: Host, clients: int = CLIENTS, tunnels: int = TUNNELS) -> Web:
@@ -88,7 +86,7 @@ def test_a_deleted_route_drains(site: Host) -> None:
     site.call("ingress.delete", name="web")
     assert " 404 " in get(site, "app.example.com")
     assert site.call("ingress.status")["tunnels"] == 1
-    wait_until(lambda: site.call("ingress.status")["tunnels"] == 0, "the tunnel is cut", 10)
+    wait_until(lambda: site.call("ingress.status")["tunnels"] == 0, "the tunnel is cut")
     assert "tunnels" not in tunnel.stop()
 
 

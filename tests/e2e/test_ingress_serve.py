@@ -77,19 +77,19 @@ class Serving:
 
     def volt(self, *words: str) -> tuple[int, str, str]:
         process = self.start(*words)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
     def get(self, host: str, path: str) -> str:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports[0]}{path}", headers={"Host": host}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return str(answer.read().decode())
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
 
@@ -100,7 +100,7 @@ def serving() -> Iterator[Serving]:
     with TemporaryDirectory() as room:  # not pytest's, where nobody else may go
         made = Serving(Path(room))
         try:
-            wait_until(lambda: made.volt("status")[0] == 0, "it answers", 15)
+            wait_until(lambda: made.volt("status")[0] == 0, "it answers")
             yield made
         finally:
             made.stop()

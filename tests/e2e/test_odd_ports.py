@@ -19,7 +19,7 @@ ODD = ['vb-"odd', "vb-odd*", "vb-öd", "vb-\\odd"]
 def test_nothing_passes_from_a_port_that_cannot_be_guarded(pair: Host, name: str) -> None:
     """Neither to a neighbour nor to the host; the log and `net status` say why. Renamed it may."""
     attach(pair, name)
-    wait_until(lambda: master_of(pair, name) is None, "it is taken off the bridge", 10)
+    wait_until(lambda: master_of(pair, name) is None, "it is taken off the bridge")
     attempts = [Attempt("odd", pair.address_of("web"), "udp", 80), Attempt("odd", GATEWAY, "ping")]
     assert [each.answered for each in pair.traffic.probe(attempts, 1)] == [False] * 2
     status = pair.volt("net", "status").stdout
@@ -28,7 +28,7 @@ def test_nothing_passes_from_a_port_that_cannot_be_guarded(pair: Host, name: str
     pair.run("ip", "link", "set", name, "down")
     pair.run("ip", "link", "set", name, "name", "vb-plain")
     pair.run("ip", "link", "set", "vb-plain", "master", "volt-backend", "up")
-    wait_until(lambda: "plain" in pair.volt("ps").stdout, "it is seen as a workload", 10)
+    wait_until(lambda: "plain" in pair.volt("ps").stdout, "it is seen as a workload")
     assert master_of(pair, "vb-plain") == "volt-backend"
     assert "taken off" not in pair.volt("net", "status").stdout
 
@@ -45,9 +45,9 @@ def test_nothing_passes_from_a_port_with_the_name_of_another(
     pair.add_workload("other")
     if first != "vc-db":
         attach(pair, first, "other")
-        wait_until(lambda: "two-1" in pair.volt("ps").stdout, "it is seen as a workload", 10)
+        wait_until(lambda: "two-1" in pair.volt("ps").stdout, "it is seen as a workload")
     attach(pair, second)
-    wait_until(lambda: master_of(pair, second) is None, "it is taken off the bridge", 10)
+    wait_until(lambda: master_of(pair, second) is None, "it is taken off the bridge")
     attempts = [Attempt("odd", pair.address_of("web"), "udp", 80), Attempt("odd", GATEWAY, "ping")]
     assert [each.answered for each in pair.traffic.probe(attempts, 1)] == [False] * 2
     assert (

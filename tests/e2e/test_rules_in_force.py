@@ -25,7 +25,7 @@ def site() -> Iterator[Host]:
         for name in NAMES:
             host.traffic.serve(name, tcp=[80, 5432])
         host.traffic.serve("host", tcp=[9000])
-        wait_until(lambda: not is_settling(host), "the soft start is over", 15)
+        wait_until(lambda: not is_settling(host), "the soft start is over")
         yield host
 
 
@@ -108,5 +108,5 @@ def test_a_rule_opens_the_host(site: Host) -> None:
         confirm="6s",
     )
     assert open_ways(site, way) == [way]
-    wait_until(lambda: site.events("rules.rolled-back"), "it is rolled back", 20)
+    wait_until(lambda: site.events("rules.rolled-back"), "it is rolled back")
     assert open_ways(site, way) == []

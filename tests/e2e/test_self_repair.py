@@ -112,7 +112,7 @@ def test_what_begins_while_the_firewall_is_away_ends_with_its_return(pair: Host)
     db = pair.address_of("db")
     # While the first ruleset settles, running connections are learnt: one that was cut as well, if
     # its other end goes on.
-    wait_until(lambda: not _is_settling(pair), "it has settled", 20)
+    wait_until(lambda: not _is_settling(pair), "it has settled")
     assert pair.agent is not None
     pair.agent.send(signal.SIGSTOP)
     try:

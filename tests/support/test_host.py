@@ -124,7 +124,6 @@ def test_a_stopped_workload_is_really_gone(machine: Machine) -> None:
     wait_until(
         lambda: machine.run("ip", "link", "show", "v0", check=False).returncode != 0,
         "the veth went with its namespace",
-        5,
     )
 
 
@@ -150,7 +149,7 @@ def test_nothing_outlives_a_killed_test_run() -> None:
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     owner.stdout.close()
-    wait_until(lambda: not leftovers.processes_in(spaces), "the host went with its owner", 5)
+    wait_until(lambda: not leftovers.processes_in(spaces), "the host went with its owner")
 
 
 _OWNER = """
