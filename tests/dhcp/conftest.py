@@ -52,7 +52,7 @@ def machine(lan: Host, request: pytest.FixtureRequest) -> Iterator[Client]:
 def plug_in(host: Host, network: str, name: str, *options: str) -> Client:
     """Connect a virtual machine and switch it on, once volt has seen that."""
     host.volt("net", "connect", network, name, "--kind", "vm", *options)
-    place = next(each for each in host.volt_json("ps") if each["name"] == name)["networks"][0]
+    place = next(each for each in host.call("ps") if each["name"] == name)["networks"][0]
     client = virtual_machine(host, place["interface"], place["mac"])
     wait_until(lambda: host.call("container.inspect", name=name)["state"] == "running", name)
     return client

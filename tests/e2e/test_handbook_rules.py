@@ -22,7 +22,7 @@ def site() -> Iterator[Host]:
     """The handbook's workloads; all run, but for db-primary."""
     with Host() as host:
         host.start_agent()
-        host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
+        host.call("net.create", name="backend", subnet="10.30.0.0/24")
         host.connect("backend", "web-frontend", "app-server")
         host.volt("net", "connect", "backend", "db-primary", "--ip", "10.30.0.10")
         yield host

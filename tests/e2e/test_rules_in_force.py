@@ -20,7 +20,7 @@ def site() -> Iterator[Host]:
     """Three containers on backend that serve tcp 5432 and 80, and an outside host."""
     with Host() as host:
         host.start_agent()
-        host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
+        host.call("net.create", name="backend", subnet="10.30.0.0/24")
         host.connect("backend", *NAMES)
         for name in NAMES:
             host.traffic.serve(name, tcp=[80, 5432])
