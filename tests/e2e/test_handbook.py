@@ -82,7 +82,7 @@ def test_connecting_containers(lent: Host) -> None:
     resolver = lent.run("cat", "/etc/resolv.conf", where="api-server").stdout.splitlines()
     assert "nameserver 10.30.0.1" in resolver
     assert "search volt.local" in resolver
-    ping = lent.run("ping", "-c1", "-W2", "db-primary", where="api-server").stdout
+    ping = lent.run("ping", "-c1", "-w30", "-i0.2", "db-primary", where="api-server").stdout
     assert addresses["db-primary"] in ping
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ import pytest
 
 from tests.support import rootless
 from tests.support.host import Host
+from tests.support.ports import unused_port
 from tests.support.process import wait_until
 
 
@@ -51,7 +51,7 @@ class Serving:
     """`volt ingress serve` as a normal user on this machine's loopback, at two free ports."""
 
     def __init__(self, room: Path) -> None:
-        self.ports = free_ports()
+        self.ports = unused_port(), unused_port()
         self.environ = os.environ | {
             "XDG_STATE_HOME": str(room),
             "XDG_RUNTIME_DIR": str(room),
@@ -161,8 +161,3 @@ def test_the_handbooks_command_on_a_host_without_agent(host: Host) -> None:
         assert {each["state"] for each in listeners} == {"listening"}
         assert "only the ingress runs here" in host.volt("net", "list", check=False).stderr
         assert process.end() == 0
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as two:
-        return one.getsockname()[1], two.getsockname()[1]

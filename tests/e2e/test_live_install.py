@@ -48,10 +48,10 @@ def test_running_connections_go_through_the_first_start(host_in_use: Host) -> No
             [Attempt("outside", HOST_ADDRESS, "tcp", port) for port in (SSH, ALLOWED, CLOSED)]
         )
         assert [each.answered for each in outcomes] == [True, True, False]
+        host.traffic.await_progress(list(streams.values()), 20)
         for name, stream in streams.items():
             report = host.traffic.stop_stream(stream)
             assert report["ended"] is None, (name, report)
-            assert report["received"] > 100, (name, report)
             assert report["longest_gap_ms"] < PAUSE_MS, (name, report)
 
 

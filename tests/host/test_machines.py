@@ -42,7 +42,7 @@ def test_a_machine_that_belongs_to_no_network_joins_the_default(lone: SystemdHos
     assert (found["kind"], found["runtime"], found["state"]) == ("container", "machined", "running")
     assert str(found["leader"]) == lone.leader_of("lone")
     assert found["inside"] == {"volt0": "eth0"}
-    assert lone.in_container("lone", "ping", "-c1", "-W2", "lone.volt.local").returncode == 0
+    assert lone.in_container("lone", "ping", "-c1", "-w30", "lone.volt.local").returncode == 0
     resolv_conf = lone.in_container("lone", "cat", "/etc/resolv.conf").stdout
     assert "nameserver 10.0.0.1" in resolv_conf
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import socket
 import time
@@ -12,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.support.ports import closed_address
 from volt_agent.config import HealthSection
 from volt_agent.ingress.poller import Poller
 from volt_agent.ingress.probes import Prober
@@ -38,12 +38,6 @@ async def prober(settings: HealthSection = QUICK) -> AsyncIterator[Prober]:
 
 def listening() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=256)
-
-
-def closed_port() -> tuple[str, int]:
-    """An address of this process only, at a port that nobody is given by chance."""
-    pid = os.getpid()
-    return f"127.{pid >> 16 & 63 | 64}.{pid >> 8 & 255}.{pid & 255}", 1024
 
 
 def admitted(made: Prober, address: tuple[str, int], route: Route = ROUTE) -> Endpoint:
@@ -82,7 +76,7 @@ def test_a_workload_that_begins_to_listen_is_found_soon() -> None:
     """Long before the interval is over."""
 
     async def test() -> None:
-        address = closed_port()
+        address = closed_address()
         async with prober(HealthSection(interval=3600.0)) as made:
             endpoint = admitted(made, address)
             await until(lambda: made.standing(endpoint).failures >= 1)
@@ -233,7 +227,7 @@ def test_thousands_of_checks_do_not_hold_the_loop() -> None:
     """All are done, a few at a time, at tens of microseconds each."""
 
     async def test() -> None:
-        port, gaps = closed_port()[1], [0.0]
+        port, gaps = closed_address()[1], [0.0]
         async with prober(HealthSection(interval=3600.0)) as made:
             endpoints = [
                 admitted(made, (f"127.1.{each >> 8}.{each & 255}", port)) for each in range(2_000)

@@ -105,6 +105,7 @@ def test_streams_notice_an_interruption(machine: Machine) -> None:
     to_host = {"source": "outside", "target": HOST_ADDRESS, "port": 80}
     kinds = ["udp", "session", "download"]
     streams = [machine.traffic.start_stream(kind, rate=100, **to_host) for kind in kinds]
+    machine.traffic.await_progress(streams)
     machine.run("sh", "-c", "ip link set eth0 down; sleep 0.3; ip link set eth0 up")
     machine.traffic.await_answer(Attempt("outside", HOST_ADDRESS, "udp", 80))
     datagrams, session, download = (machine.traffic.stop_stream(stream) for stream in streams)
