@@ -116,7 +116,7 @@ def test_a_crash_at_any_moment_loses_nothing_acknowledged(host: Host, kills: int
         stream.start()
         time.sleep(moments.uniform(0.0, 0.25))  # the random moment, not a wait for something
         host.stop_agent(signal.SIGKILL)
-        stream.join(10)
+        stream.join(60)
         host.start_agent()
         changes.settle_with(networks_of(host), connections_of(host))
         wanted = {each["bridge"] for each in host.call("net.list")}
