@@ -41,7 +41,7 @@ ROUTE = ingress.Route(
     path="/",
     backends=[ingress.BackendView("web:80", "unhealthy", "connection refused")],
     tls="off",
-    timeout=30,
+    timeout=60,
     drain=30,
     redirect=True,
 )

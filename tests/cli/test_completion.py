@@ -136,7 +136,7 @@ def test_in_the_shell_itself(rig: Rig, tmp_path: Path, shell: str, script: str) 
     done = subprocess.run(
         [shell, "-c", script, *([] if shell == "fish" else [shell]), str(program)],
         env={**environment(VOLT_SOCKET=rig.path), "PATH": path, "HOME": str(tmp_path)},
-        capture_output=True, text=True, check=False, timeout=20,
+        capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.stderr == ""
     assert done.stdout.splitlines()[0].startswith("backend")

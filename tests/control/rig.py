@@ -35,7 +35,7 @@ from volt_agent.control.sockets import Listener, bind_control_socket, bind_statu
 from volt_agent.events import Event
 
 # For anything that a test waits for; no test depends on how long it takes.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123000, tzinfo=UTC)
 

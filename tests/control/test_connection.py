@@ -273,7 +273,7 @@ def test_a_shortage_of_descriptors_passes() -> None:
         try:
             newcomer.connect(rig.path)
             newcomer.sendall(HEALTH)
-            newcomer.settimeout(10)
+            newcomer.settimeout(60)
             assert newcomer.recv(65536).endswith(ALIVE)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -131,7 +131,7 @@ def test_an_inherited_socket_is_served_and_kept(path: str) -> None:
             Rig(listener=inherited_control_socket(inherited)),
             closing(socket.socket(socket.AF_UNIX)) as client,
         ):
-            client.settimeout(10)
+            client.settimeout(60)
             client.connect(path)
             client.sendall(b"GET /healthz HTTP/1.1\r\nhost: volt\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200 ")

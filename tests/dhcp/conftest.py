@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.process import wait_until
 
 from .guests import Client, Guest, virtual_machine
 
+_numbers = itertools.count(1)
 CONFIG = """\
 network:
   dhcp: {lease_time: 120}
@@ -35,26 +37,26 @@ def lan() -> Iterator[Host]:
 
 
 @pytest.fixture
-def guest(lan: Host, request: pytest.FixtureRequest) -> Iterator[Guest]:
+def guest(lan: Host) -> Iterator[Guest]:
     """A container that somebody else plugged into `backend`."""
-    guest = Guest(lan, f"g{abs(hash(request.node.name)) % 10**6}", "volt-backend")
+    guest = Guest(lan, f"g{next(_numbers)}", "volt-backend")
     yield guest
     guest.leave()
 
 
 @pytest.fixture
-def machine(lan: Host, request: pytest.FixtureRequest) -> Iterator[Client]:
+def machine(lan: Host) -> Iterator[Client]:
     """A virtual machine connected to `backend`, switched on."""
-    with plug_in(lan, "backend", f"m{abs(hash(request.node.name)) % 10**6}") as client:
+    with plug_in(lan, "backend", f"m{next(_numbers)}") as client:
         yield client
 
 
 def plug_in(host: Host, network: str, name: str, *options: str) -> Client:
     """Connect a virtual machine and switch it on, once volt has seen that."""
     host.volt("net", "connect", network, name, "--kind", "vm", *options)
-    place = next(each for each in host.volt_json("ps") if each["name"] == name)["networks"][0]
+    place = next(each for each in host.call("ps") if each["name"] == name)["networks"][0]
     client = virtual_machine(host, place["interface"], place["mac"])
-    wait_until(lambda: host.call("container.inspect", name=name)["state"] == "running", name, 5)
+    wait_until(lambda: host.call("container.inspect", name=name)["state"] == "running", name)
     return client
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from tests.support.host import Host, Result
 from tests.support.machine import ROOT
 from tests.support.namespaces import network_namespace
-from tests.support.process import wait_until
+from tests.support.process import PATIENCE, wait_until
 from volt_agent.dhcp import frames
 from volt_agent.dhcp.message import REPLY, Kind, Message, encode, parse
 from volt_agent.dhcp.options import Option
@@ -43,7 +43,7 @@ class Guest:
         host.run("ip", "link", "set", f"vb-{name}", "master", bridge, "up")
         self.run("ip", "link", "set", "host0", "up")
         self.run("ip", "link", "set", "lo", "up")
-        wait_until(self._is_seen, f"{name} is seen", 5)
+        wait_until(self._is_seen, f"{name} is seen")
 
     def run(self, *argv: str, **how: Any) -> Result:
         """Run a command in the container's network."""
@@ -143,7 +143,7 @@ class Client:
     def send_raw(self, frame: bytes) -> None:
         self._wire.send(frame)
 
-    def ask(self, kind: Kind, *args: Any, within: float = 3, **how: Any) -> Message:
+    def ask(self, kind: Kind, *args: Any, within: float = PATIENCE, **how: Any) -> Message:
         """Send a message and wait for the reply. Raises TimeoutError."""
         xid = self.send(kind, *args, **how)
         return wait_until(lambda: self.reply_to(xid), f"a reply to {kind.name}", within)
@@ -161,7 +161,7 @@ class Client:
             seen.extend([reply.xid] if reply is not None else [])
             return last in seen
 
-        wait_until(look, "the refusal that comes last", 3)
+        wait_until(look, "the refusal that comes last")
         return xid not in seen
 
     def lease(self, options: Mapping[int, bytes] | None = None, **how: Any) -> Message:
@@ -170,7 +170,7 @@ class Client:
         assert offer.kind == Kind.OFFER
         return self.select(offer, options, **how)
 
-    def lease_in_the_end(self, within: float = 10) -> Message:
+    def lease_in_the_end(self, within: float = PATIENCE) -> Message:
         """As clients do: ask again, until there is an answer."""
         end = time.monotonic() + within
         while time.monotonic() < end:

@@ -73,7 +73,7 @@ class Dhcp:
             return len(re.findall(rf"^(?:{words}) 10\.", text, re.MULTILINE)) >= count
 
         try:
-            wait_until(look, f"{self.name} says {words}", 15)
+            wait_until(look, f"{self.name} says {words}")
         except TimeoutError as error:
             output = self.guest.host.path(self.room / "output").read_text()
             raise AssertionError(f"{error}\n{output}") from None
@@ -113,14 +113,14 @@ def test_client_gets_renews_and_releases(lan: Host, guest: Guest, name: str) -> 
     lan.traffic.await_name("host", "10.30.0.1", f"{guest.name}.volt.local", address)
     wait_until(
         lambda: guest.run("ping", "-c1", "-W1", "10.30.0.1", check=False).returncode == 0,
-        "it reaches its gateway", 5,
+        "it reaches its gateway",
     )  # fmt: skip
     acknowledged = acks(lan)
     client.renew()
-    wait_until(lambda: acks(lan) > acknowledged, "another acknowledgement", 15)
+    wait_until(lambda: acks(lan) > acknowledged, "another acknowledgement")
     assert leases(lan)[guest.name] == address
     client.release()
-    wait_until(lambda: guest.name not in leases(lan), "the lease ended", 5)
+    wait_until(lambda: guest.name not in leases(lan), "the lease ended")
     lan.traffic.await_name("host", "10.30.0.1", f"{guest.name}.volt.local", None)
 
 

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 
 from dnslib import QTYPE, RR, A, DNSRecord
 
+from tests.support.ports import closed_address
+
 # What a server makes of a query: the packets that it sends back, in order.
 Behaviour = Callable[[bytes], Iterable[bytes]]
 
@@ -112,7 +114,4 @@ async def origin(udp: Behaviour = honest, tcp: Behaviour = honest) -> AsyncItera
 
 def dead_port() -> tuple[str, int]:
     """An address where nobody listens: the kernel says so at once."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        address: tuple[str, int] = sock.getsockname()
-        return address
+    return closed_address()

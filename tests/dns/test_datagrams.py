@@ -20,7 +20,7 @@ def pair() -> Iterator[Pair]:
         server.bind(("127.0.0.1", 0))
         near.bind(("127.0.0.2", 0))
         near.connect(server.getsockname())
-        near.settimeout(5)
+        near.settimeout(60)
         yield server, near
 
 

@@ -147,7 +147,7 @@ def finish_later(forwarder: Forwarder) -> None:
     _FORWARDERS.append(forwarder)
 
 
-def run(work: Coroutine[Any, Any, T], limit: float = 20.0) -> T:
+def run(work: Coroutine[Any, Any, T], limit: float = 120.0) -> T:
     """Run a coroutine to its end, which has to come, and finish the test's forwarders."""
 
     async def tidily() -> T:
@@ -160,7 +160,7 @@ def run(work: Coroutine[Any, Any, T], limit: float = 20.0) -> T:
     return asyncio.run(tidily())
 
 
-async def until(condition: Any, limit: float = 10.0) -> None:
+async def until(condition: Any, limit: float = 60.0) -> None:
     """Wait for a condition; looks every few milliseconds."""
     async with asyncio.timeout(limit):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own

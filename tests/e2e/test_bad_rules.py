@@ -73,9 +73,9 @@ def site() -> Iterator[Host]:
     """web and db on backend, and one object of each kind."""
     with Host() as host:
         host.start_agent()
-        host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
+        host.call("net.create", name="backend", subnet="10.30.0.0/24")
         for name in ("web", "db", "alone"):
-            host.volt("net", "connect", "backend", name)
+            host.call("net.connect", network="backend", workload=name)
         host.volt("net", "disconnect", "alone")
         host.call("net.firewall.add", name="taken", source="any", dest="db", action="accept")
         host.call("net.policy.create", name="taken", to="web", action="deny", **{"from": "db"})

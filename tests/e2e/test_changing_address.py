@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernel
 HOST_PORT, PORT = 5300, 53
 ADDRESSES = [f"10.0.0.{last}" for last in range(100, 200)]
 RATE = 200  # datagrams per second, always from the same port: a stale entry would catch them
-CUT_WITHIN = 1.0  # seconds; ten times the 100 ms within which a revoked connection is cut
+CUT_WITHIN = 5.0  # seconds, a guard; a revoked connection is cut within 100 ms
 
 # What leaves for an address that is nobody's any more. Behind everything of volt's.
 _BOOKS = """

@@ -30,13 +30,13 @@ def test_a_drop_of_others_is_named_and_healed(pair: Host) -> None:
     target = pair.address_of("db")
     assert pair.traffic.reaches("web", target, port=80)
     pair.run("nft", "-f", "-", input="table ip filter { chain DOCKER-USER { }; }\n" + DROPS)
-    wait_until(lambda: complaints(pair), "it is found", 10)
+    wait_until(lambda: complaints(pair), "it is found")
     (complaint,) = complaints(pair)
     assert not pair.traffic.reaches("web", target, port=80)
     assert "FORWARD" in pair.volt("net", "status").stdout
     for command in re.findall(r"nft insert rule [^;(]*", complaint):
         pair.run("sh", "-c", command)
-    wait_until(lambda: not complaints(pair), "it is healed", 10)
+    wait_until(lambda: not complaints(pair), "it is healed")
     assert pair.traffic.reaches("web", target, port=80)
 
 
@@ -46,7 +46,7 @@ def test_a_network_that_comes_later_is_looked_after(host: Host) -> None:
     host.start_agent()
     assert host.call("net.list") == []
     host.run("nft", "-f", "-", input=DROPS)
-    wait_until(lambda: host.run("nft", "list", "table", "ip", "filter").stdout, "it is there", 5)
+    wait_until(lambda: host.run("nft", "list", "table", "ip", "filter").stdout, "it is there")
     assert complaints(host) == []
     host.call("net.create", name="backend", subnet="10.30.0.0/24")
-    wait_until(lambda: complaints(host), "it is found", 10)
+    wait_until(lambda: complaints(host), "it is found")

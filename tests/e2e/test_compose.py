@@ -2,57 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.compose.files import HANDBOOK, PUBLIC
+from tests.compose.files import HANDBOOK
+from tests.e2e.shop import Shop
 from tests.support.host import Host
-
-LISTS = (
-    ("ps",),
-    ("net", "list"),
-    ("net", "port", "list"),
-    ("container", "list"),
-)
-
-
-class Shop:
-    """A project on a host; `up` writes the file and brings it up."""
-
-    def __init__(self, host: Host, directory: Path) -> None:
-        self.host, self.path = host, directory / "compose.yaml"
-
-    def compose(self, command: str, *more: str) -> dict[str, Any]:
-        options = ("-f", str(self.path), "-p", "shop", "-o", "json")
-        done = self.host.volt("compose", command, *options, *more)
-        report = json.loads(done.stdout)
-        assert isinstance(report, dict)
-        return report
-
-    def up(self, text: str, *more: str) -> list[str]:
-        """The steps that were done."""
-        self.path.write_text(text)
-        report = self.compose("up", *more)
-        state = "planned" if more else "done"
-        assert {each["state"] for each in report["steps"]} <= {state}
-        assert report["changed"] == bool(report["steps"])
-        return [f"{each['action']} {each['what']}" for each in report["steps"]]
-
-    def refusal(self, text: str) -> str:
-        self.path.write_text(text)
-        done = self.host.volt("compose", "up", "-f", str(self.path), "-p", "shop", check=False)
-        assert done.returncode != 0
-        assert "Traceback" not in done.stderr
-        return str(done.stderr)
-
-    def state(self) -> list[Any]:
-        """All that users see of the host, and what the kernel has."""
-        links = self.host.run("ip", "-br", "link").stdout.splitlines()
-        names = sorted(each.split()[0] for each in links)
-        return [*(self.host.volt_json(*each) for each in LISTS), names]
 
 
 @pytest.fixture
@@ -71,23 +27,6 @@ def test_the_handbooks_example(shop: Shop) -> None:
     assert shop.up(HANDBOOK) == []
     assert len(shop.compose("down")["steps"]) == 2
     assert shop.state() == before
-
-
-def test_public_files(shop: Shop) -> None:
-    """Each: the second `up` changes nothing, also after a restart; `down` leaves nothing."""
-    before = shop.state()
-    for text in PUBLIC.values():
-        assert shop.up(text, "--dry-run")
-        assert shop.state() == before
-        assert shop.up(text)
-        assert shop.up(text) == []
-        if text is PUBLIC["dns"]:
-            shop.host.stop_agent()
-            shop.host.start_agent()
-            assert shop.up(text) == []
-        assert shop.compose("down")["changed"]
-        assert shop.state() == before
-        assert not shop.compose("down")["changed"]
 
 
 def test_services_are_reached(shop: Shop) -> None:

@@ -44,7 +44,7 @@ def test_confirmed_it_stays(running: Host) -> None:
 def test_unconfirmed_it_is_rolled_back(running: Host) -> None:
     """Added, deleted and flushed rules alike, in their old order."""
     lock_out(running, "1s")
-    wait_until(lambda: rollbacks(running) == ["rule lock-out added"], "it is rolled back", 10)
+    wait_until(lambda: rollbacks(running) == ["rule lock-out added"], "it is rolled back")
     assert own_rules(running) == []
     for name in ("b", "a"):
         running.call("net.firewall.add", name=name, source="any", dest="any", action="accept")
@@ -70,18 +70,22 @@ def test_a_killed_agent_rolls_back_at_its_next_start(running: Host) -> None:
 
 def test_a_restart_does_not_stop_the_clock(running: Host) -> None:
     """The next agent keeps the rule for what is left of the time, and no longer."""
-    lock_out(running, "10s")
-    running.stop_agent(signal.SIGKILL)
-    running.start_agent()
-    waiting = running.call("net.firewall.pending")["unconfirmed"]
-    assert 0 < waiting["seconds_left"] < 10
-    assert own_rules(running) == ["lock-out"]
-    wait_until(lambda: rollbacks(running), "it is rolled back", 20)
-    assert own_rules(running) == []
+    for window in (5, 20, 60):  # a longer one, where the restart takes that long
+        lock_out(running, f"{window}s")
+        running.stop_agent(signal.SIGKILL)
+        running.start_agent()
+        rules = own_rules(running)
+        waiting = running.call("net.firewall.pending")["unconfirmed"]
+        if waiting is not None:
+            break
+    assert 0 < waiting["seconds_left"] < window
+    assert rules == ["lock-out"]
+    wait_until(lambda: not own_rules(running), "it is rolled back")
+    assert rollbacks(running)[-1] == "rule lock-out added"
 
 
 def await_rollbacks(host: Host, number: int) -> None:
-    wait_until(lambda: len(rollbacks(host)) == number, "it is rolled back", 10)
+    wait_until(lambda: len(rollbacks(host)) == number, "it is rolled back")
 
 
 def wait_until_passed(host: Host, seconds: float) -> None:

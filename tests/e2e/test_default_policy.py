@@ -28,8 +28,8 @@ def host() -> Iterator[Host]:
     """The host above, once the soft start of the firewall is over."""
     with Host(CONFIG) as host:
         host.start_agent()
-        host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
-        host.volt("net", "create", "internal", "--subnet", "10.50.0.0/24", "--no-nat")
+        host.call("net.create", name="backend", subnet="10.30.0.0/24")
+        host.call("net.create", name="internal", subnet="10.50.0.0/24", nat=False)
         for network, names in NETWORKS.items():
             host.connect(network, *names)
             for name in names:
@@ -38,7 +38,7 @@ def host() -> Iterator[Host]:
         host.traffic.serve("outside", tcp=[SERVED], udp=[SERVED], ipv6=True)
         host.traffic.serve("host", tcp=[SERVED, SSH, ALLOWED], udp=[SERVED])
         host.traffic.serve("host", tcp=[SERVED, SSH, ALLOWED], udp=[SERVED], ipv6=True)
-        wait_until(lambda: not is_settling(host), "the soft start is over", 15)
+        wait_until(lambda: not is_settling(host), "the soft start is over")
         yield host
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -29,7 +28,7 @@ def healthy() -> Iterator[Host]:
                 *host.python("-m", "tests.support.upstream_server", OUTSIDE_ADDRESS),
                 where="outside", stdin=-1, stdout=out,
             )  # fmt: skip
-        wait_until(lambda: log.read_text().startswith("ready"), "the server is there", 20)
+        wait_until(lambda: log.read_text().startswith("ready"), "the server is there")
         host.path("/etc/resolv.conf").write_text(RESOLVER)
         host.start_agent()
         for name in ("web", "api", "db"):
@@ -55,10 +54,10 @@ def test_a_healthy_host(healthy: Host) -> None:
 
 def close_a_port(host: Host) -> Callable[[], None]:
     server = host.start(*host.python("-m", "http.server", "8088"), stdout=-3, stderr=-3)
-    wait_until(lambda: ":8088" in host.run("ss", "-lnt").stdout, "it listens", 10)
+    wait_until(lambda: ":8088" in host.run("ss", "-lnt").stdout, "it listens")
 
     def end() -> None:
-        server.end(signal.SIGTERM, 10)
+        server.end()
 
     return end
 
@@ -271,11 +270,11 @@ def test_a_planted_fault_is_named(
     """Within seconds; and it is gone once healed."""
     heal = plant(healthy)
     try:
-        wait_until(lambda: expected in diagnosis(healthy, *about), "the fault is named", 30)
+        wait_until(lambda: expected in diagnosis(healthy, *about), "the fault is named")
     finally:
         heal()
     if plant is not misspell_a_workload and "--port" not in about:
-        wait_until(lambda: expected not in diagnosis(healthy, *about), "it is healed", 30)
+        wait_until(lambda: expected not in diagnosis(healthy, *about), "it is healed")
 
 
 def test_a_healthy_pair(healthy: Host) -> None:

@@ -116,7 +116,7 @@ def test_a_crash_at_any_moment_loses_nothing_acknowledged(host: Host, kills: int
         stream.start()
         time.sleep(moments.uniform(0.0, 0.25))  # the random moment, not a wait for something
         host.stop_agent(signal.SIGKILL)
-        stream.join(10)
+        stream.join(60)
         host.start_agent()
         changes.settle_with(networks_of(host), connections_of(host))
         wanted = {each["bridge"] for each in host.call("net.list")}
@@ -136,7 +136,7 @@ def failing_fsync(host: Host) -> Iterator[None]:
     )  # fmt: skip
     status = f"/proc/{host.agent.pid}/status"
     try:
-        wait_until(lambda: "TracerPid:\t0" not in _read(status), "strace is attached", 5)
+        wait_until(lambda: "TracerPid:\t0" not in _read(status), "strace is attached")
         yield
     finally:
         tracer.end(signal.SIGINT)

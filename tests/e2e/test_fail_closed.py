@@ -58,7 +58,7 @@ def site() -> Iterator[Host]:
         make_pair(host)
         for command in PRESENT:
             host.volt(*command.split())
-        wait_until(lambda: not host.call("net.status")["firewall"]["settling"], "settled", 15)
+        wait_until(lambda: not host.call("net.status")["firewall"]["settling"], "settled")
         yield host
 
 
@@ -75,7 +75,7 @@ def refused_transactions(host: Host) -> Iterator[None]:
         "-e", "trace=sendmsg", "-e", "inject=sendmsg:error=ENOMEM",
     )  # fmt: skip
     try:
-        wait_until(lambda: "TracerPid:\t0" not in status(thread), "strace is attached", 5)
+        wait_until(lambda: "TracerPid:\t0" not in status(thread), "strace is attached")
         yield
     finally:
         tracer.end(signal.SIGINT)
@@ -144,16 +144,16 @@ def test_the_same_commands_work_when_the_kernel_does(site: Host) -> None:
 
 def test_a_rollback_that_is_refused_is_insisted_on(running: Host) -> None:
     """The change stays whole, with its rule in force and in the list, until the kernel takes it."""
-    command = "net firewall add --name lock-out --source any --dest host --action drop --confirm 2s"
+    command = "net firewall add --name lock-out --source any --dest host --action drop --confirm 5s"
     shape = rules_of(running)
     running.volt(*command.split())
     rules = ruleset(running)
     assert rules_of(running) != shape
     with refused_transactions(running):
         told = "cannot roll back what was not confirmed (rule lock-out added): " + REASON
-        wait_until(lambda: running.agent_log().count(told) >= 2, "it is tried again", 15)
+        wait_until(lambda: running.agent_log().count(told) >= 2, "it is tried again")
         assert ruleset(running) == rules
         assert running.call("net.firewall.pending")["unconfirmed"] is not None
-    wait_until(lambda: running.events("rules.rolled-back"), "it is rolled back", 10)
+    wait_until(lambda: running.events("rules.rolled-back"), "it is rolled back")
     assert "lock-out" not in running.volt("net", "firewall", "list").stdout
     assert rules_of(running) == shape

@@ -42,7 +42,7 @@ def test_a_bridge_that_a_crash_left_is_taken_away(running: Host) -> None:
     def is_gone() -> bool:
         return "volt-gone" not in running.run("ip", "-br", "link").stdout
 
-    wait_until(is_gone, "the bridge is gone", 5)
+    wait_until(is_gone, "the bridge is gone")
 
 
 def everything(host: Host) -> tuple[str, str]:

@@ -24,138 +24,136 @@ def columns(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-def test_default_bridge(running: Host) -> None:
+def test_default_bridge(lent: Host) -> None:
     """volt0 is there from the first start, with its subnet and NAT."""
-    table = columns(running.volt("net", "bridge", "list").stdout)
+    table = columns(lent.volt("net", "bridge", "list").stdout)
     assert table == [
         ["NAME", "SUBNET", "MTU", "CONNECTED", "STATUS"],
         ["volt0", "10.0.0.0/24", "1500", "0", "up"],
     ]
-    assert "volt0" in running.volt("net", "status").stdout
-    assert running.run("sysctl", "-n", "net.ipv4.ip_forward").stdout == "1\n"
+    assert "volt0" in lent.volt("net", "status").stdout
+    assert lent.run("sysctl", "-n", "net.ipv4.ip_forward").stdout == "1\n"
 
 
-def test_creating_networks(running: Host) -> None:
+def test_creating_networks(lent: Host) -> None:
     """Basic and internal networks: bridge, gateway address, list, inspect, JSON and YAML."""
-    running.volt("net", "create", "--name", "backend", "--subnet", "10.30.0.0/24")
-    running.volt("net", "create", "--name", "internal", "--subnet", "10.50.0.0/24", "--no-nat")
-    assert "10.30.0.1/24" in running.run("ip", "address", "show", "volt-backend").stdout
-    assert "backend" in running.volt("net", "inspect", "backend").stdout
-    assert "backend" in running.volt("net", "list").stdout
-    listed = {each["name"]: each for each in running.volt_json("net", "list")}
+    lent.volt("net", "create", "--name", "backend", "--subnet", "10.30.0.0/24")
+    lent.volt("net", "create", "--name", "internal", "--subnet", "10.50.0.0/24", "--no-nat")
+    assert "10.30.0.1/24" in lent.run("ip", "address", "show", "volt-backend").stdout
+    assert "backend" in lent.volt("net", "inspect", "backend").stdout
+    assert "backend" in lent.volt("net", "list").stdout
+    listed = {each["name"]: each for each in lent.volt_json("net", "list")}
     assert set(listed) == {"volt0", "backend", "internal"}
     assert set(listed["backend"]) >= NETWORK_KEYS
     assert listed["backend"]["bridge"] == "volt-backend"
     assert listed["backend"]["gateway"] == "10.30.0.1"
     assert (listed["internal"]["nat"], listed["internal"]["internal"]) == (False, True)
-    assert yaml.safe_load(running.volt("net", "list", "-o", "yaml").stdout) == list(listed.values())
+    assert yaml.safe_load(lent.volt("net", "list", "-o", "yaml").stdout) == list(listed.values())
 
 
-def test_a_repetition_changes_nothing_and_another_subnet_is_refused(running: Host) -> None:
+def test_a_repetition_changes_nothing_and_another_subnet_is_refused(lent: Host) -> None:
     """An identical create succeeds; a taken name with another subnet does not."""
     for _ in range(2):
-        running.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
-    refused = running.volt("net", "create", "backend", "--subnet", "10.31.0.0/24", check=False)
+        lent.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
+    refused = lent.volt("net", "create", "backend", "--subnet", "10.31.0.0/24", check=False)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: ")
-    assert running.call("net.inspect", name="backend")["subnet"] == "10.30.0.0/24"
+    assert lent.call("net.inspect", name="backend")["subnet"] == "10.30.0.0/24"
 
 
-def test_without_a_subnet_the_next_free_one_is_taken(running: Host) -> None:
+def test_without_a_subnet_the_next_free_one_is_taken(lent: Host) -> None:
     """Two networks without --subnet get different /24s that overlap nothing."""
     subnets = {"10.0.0.0/24"}
     for name in ("one", "two"):
-        running.volt("net", "create", name)
-        subnets.add(running.call("net.inspect", name=name)["subnet"])
+        lent.volt("net", "create", name)
+        subnets.add(lent.call("net.inspect", name=name)["subnet"])
     assert len(subnets) == 3
     assert all(each.endswith("/24") for each in subnets)
 
 
-def test_connecting_containers(running: Host) -> None:
+def test_connecting_containers(lent: Host) -> None:
     """A connected container has an address, a default route, a resolver, and finds the others."""
-    running.volt("net", "create", "--name", "backend", "--subnet", "10.30.0.0/24")
-    addresses = running.connect("backend", "api-server", "db-primary")
-    inside = running.run("ip", "-4", "-brief", "address", "show", "eth0", where="api-server")
+    lent.volt("net", "create", "--name", "backend", "--subnet", "10.30.0.0/24")
+    addresses = lent.connect("backend", "api-server", "db-primary")
+    inside = lent.run("ip", "-4", "-brief", "address", "show", "eth0", where="api-server")
     assert f"{addresses['api-server']}/24" in inside.stdout
-    route = running.run("ip", "route", "show", "default", where="api-server").stdout
+    route = lent.run("ip", "route", "show", "default", where="api-server").stdout
     assert route.startswith("default via 10.30.0.1 dev eth0")
-    resolver = running.run("cat", "/etc/resolv.conf", where="api-server").stdout.splitlines()
+    resolver = lent.run("cat", "/etc/resolv.conf", where="api-server").stdout.splitlines()
     assert "nameserver 10.30.0.1" in resolver
     assert "search volt.local" in resolver
-    ping = running.run("ping", "-c1", "-W2", "db-primary", where="api-server").stdout
+    ping = lent.run("ping", "-c1", "-w30", "-i0.2", "db-primary", where="api-server").stdout
     assert addresses["db-primary"] in ping
 
 
-def test_what_ps_and_container_show(running: Host) -> None:
+def test_what_ps_and_container_show(lent: Host) -> None:
     """A started, a stopped and a pending workload, with the contract's keys."""
-    running.volt("net", "create", "backend")
-    running.connect("backend", "web", "db")
-    running.volt("net", "connect", "backend", "later")
-    running.remove_workload("db")
-    listed = running.volt_json("ps")
+    lent.volt("net", "create", "backend")
+    lent.connect("backend", "web", "db")
+    lent.volt("net", "connect", "backend", "later")
+    lent.remove_workload("db")
+    listed = lent.volt_json("ps")
     assert {each["name"]: each["state"] for each in listed} == {
         "web": "running", "db": "stopped", "later": "pending",
     }  # fmt: skip
     assert all(set(each) >= WORKLOAD_KEYS for each in listed)
     assert all(set(place) >= PLACE_KEYS for each in listed for place in each["networks"])
-    assert running.volt_json("container", "list") == listed
-    shown = running.volt("container", "inspect", "web").stdout
-    assert running.address_of("web") in shown
+    assert lent.volt_json("container", "list") == listed
+    shown = lent.volt("container", "inspect", "web").stdout
+    assert lent.address_of("web") in shown
     for command in (["ps"], ["container", "list"]):
-        assert columns(running.volt(*command).stdout)[0][:4] == ["NAME", "KIND", "RUNTIME", "STATE"]
+        assert columns(lent.volt(*command).stdout)[0][:4] == ["NAME", "KIND", "RUNTIME", "STATE"]
 
 
-def test_a_workload_keeps_its_address(running: Host) -> None:
+def test_a_workload_keeps_its_address(lent: Host) -> None:
     """Stopped and started again, and disconnected and connected again, it is the same."""
-    before = running.connect("volt0", "web", "db")["web"]
-    running.remove_workload("web")
-    running.add_workload("web")
-    assert running.address_of("web") == before
-    running.volt("net", "disconnect", "web")
-    running.connect("volt0", "other")
-    running.volt("net", "connect", "volt0", "web")
-    assert running.address_of("web") == before
+    before = lent.connect("volt0", "web", "db")["web"]
+    lent.remove_workload("web")
+    lent.add_workload("web")
+    assert lent.address_of("web") == before
+    lent.volt("net", "disconnect", "web")
+    lent.connect("volt0", "other")
+    lent.volt("net", "connect", "volt0", "web")
+    assert lent.address_of("web") == before
 
 
-def test_a_static_address(running: Host) -> None:
+def test_a_static_address(lent: Host) -> None:
     """--ip gives that address, and nobody else."""
-    running.volt("net", "connect", "volt0", "web", "--ip", "10.0.0.77")
-    running.add_workload("web")
-    assert running.address_of("web") == "10.0.0.77"
-    taken = running.volt("net", "connect", "volt0", "db", "--ip", "10.0.0.77", check=False)
+    lent.volt("net", "connect", "volt0", "web", "--ip", "10.0.0.77")
+    lent.add_workload("web")
+    assert lent.address_of("web") == "10.0.0.77"
+    taken = lent.volt("net", "connect", "volt0", "db", "--ip", "10.0.0.77", check=False)
     assert taken.returncode == 1
     assert "10.0.0.77" in taken.stderr
 
 
-def test_disconnect(running: Host) -> None:
+def test_disconnect(lent: Host) -> None:
     """Disconnected, it has no interface, no name and no place any more."""
-    running.connect("volt0", "api-server", "web")
-    running.volt("net", "disconnect", "api-server")
-    running.traffic.await_name("web", "10.0.0.1", "api-server", None)
-    assert "eth0" not in running.run("ip", "link", where="api-server").stdout
-    assert running.run("cat", "/etc/netns/api-server/resolv.conf", check=False).returncode != 0
-    assert [
-        each["networks"] for each in running.volt_json("ps") if each["name"] == "api-server"
-    ] in (
+    lent.connect("volt0", "api-server", "web")
+    lent.volt("net", "disconnect", "api-server")
+    lent.traffic.await_name("web", "10.0.0.1", "api-server", None)
+    assert "eth0" not in lent.run("ip", "link", where="api-server").stdout
+    assert lent.run("cat", "/etc/netns/api-server/resolv.conf", check=False).returncode != 0
+    assert [each["networks"] for each in lent.volt_json("ps") if each["name"] == "api-server"] in (
         [],
         [[]],
     )
 
 
-def test_dns_names(running: Host) -> None:
+def test_dns_names(lent: Host) -> None:
     """Every form of a name, and the lists of names."""
-    address = running.connect("volt0", "web", "db")["db"]
+    address = lent.connect("volt0", "web", "db")["db"]
     for name in ("db", "db.volt.local", "db.volt0.volt.local", "DB.Volt.Local"):
-        answer = running.traffic.query("web", "10.0.0.1", name)
+        answer = lent.traffic.query("web", "10.0.0.1", name)
         assert [each["data"] for each in answer["records"]] == [address], name
     backwards = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
-    pointer = running.traffic.query("web", "10.0.0.1", backwards, kind="PTR")
+    pointer = lent.traffic.query("web", "10.0.0.1", backwards, kind="PTR")
     assert [each["data"] for each in pointer["records"]] == ["db.volt.local"]
-    no_data = running.traffic.query("web", "10.0.0.1", "db", kind="AAAA")
+    no_data = lent.traffic.query("web", "10.0.0.1", "db", kind="AAAA")
     assert (no_data["rcode"], no_data["records"], no_data["authority"]) == ("NOERROR", [], ["SOA"])
-    unknown = running.traffic.query("web", "10.0.0.1", "nobody.volt.local")
+    unknown = lent.traffic.query("web", "10.0.0.1", "nobody.volt.local")
     assert (unknown["rcode"], unknown["authority"]) == ("NXDOMAIN", ["SOA"])
-    entries = running.volt_json("net", "dns", "list")
+    entries = lent.volt_json("net", "dns", "list")
     wanted = {
         "name": "db.volt.local",
         "type": "A",
@@ -164,50 +162,50 @@ def test_dns_names(running: Host) -> None:
         "workload": "db",
     }
     assert any(wanted.items() <= each.items() for each in entries)
-    assert address in running.volt("net", "dns", "query", "db").stdout
-    assert running.volt("net", "dns", "flush").returncode == 0
+    assert address in lent.volt("net", "dns", "query", "db").stdout
+    assert lent.volt("net", "dns", "flush").returncode == 0
 
 
-def test_bridge_management(running: Host) -> None:
+def test_bridge_management(lent: Host) -> None:
     """Create, list and delete a bridge; one that is in use stays."""
-    running.volt("net", "bridge", "create", "mybridge", "--subnet", "10.50.0.0/24")
-    row = columns(running.volt("net", "bridge", "list").stdout)[-1]
+    lent.volt("net", "bridge", "create", "mybridge", "--subnet", "10.50.0.0/24")
+    row = columns(lent.volt("net", "bridge", "list").stdout)[-1]
     assert row == ["mybridge", "10.50.0.0/24", "1500", "0", "up"]
-    running.connect("mybridge", "web")
-    assert running.volt("net", "bridge", "delete", "mybridge", check=False).returncode == 1
-    running.volt("net", "disconnect", "web")
-    running.volt("net", "bridge", "delete", "mybridge")
-    assert "mybridge" not in running.run("ip", "link").stdout
-    assert running.volt("net", "bridge", "delete", "mybridge", check=False).returncode == 3
+    lent.connect("mybridge", "web")
+    assert lent.volt("net", "bridge", "delete", "mybridge", check=False).returncode == 1
+    lent.volt("net", "disconnect", "web")
+    lent.volt("net", "bridge", "delete", "mybridge")
+    assert "mybridge" not in lent.run("ip", "link").stdout
+    assert lent.volt("net", "bridge", "delete", "mybridge", check=False).returncode == 3
 
 
-def test_a_vm_gets_a_tap(running: Host) -> None:
+def test_a_vm_gets_a_tap(lent: Host) -> None:
     """`connect --kind vm` makes the tap and prints what QEMU needs."""
-    shown = running.volt("net", "connect", "volt0", "db-primary", "--kind", "vm").stdout
+    shown = lent.volt("net", "connect", "volt0", "db-primary", "--kind", "vm").stdout
     assert "vt-db-primary" in shown
     assert "-netdev tap" in shown
-    assert "vt-db-primary" in running.run("ip", "link").stdout
+    assert "vt-db-primary" in lent.run("ip", "link").stdout
 
 
-def test_versions_and_events(running: Host) -> None:
+def test_versions_and_events(lent: Host) -> None:
     """`--version` shows both sides; `events` shows what happened, as JSON lines."""
-    assert "0.1.0" in running.volt("--version").stdout
-    running.connect("volt0", "web")
-    shown = running.volt("events", "-o", "json").stdout
+    assert "0.1.0" in lent.volt("--version").stdout
+    lent.connect("volt0", "web")
+    shown = lent.volt("events", "-o", "json").stdout
     assert "workload.started" in [json.loads(line)["event"] for line in shown.splitlines()]
-    assert json.loads(running.get("/status")[1])["state"] == "ready"
-    assert "volt_" in running.get("/metrics")[1]
-    assert running.get("/healthz")[0] == 200
+    assert json.loads(lent.get("/status")[1])["state"] == "ready"
+    assert "volt_" in lent.get("/metrics")[1]
+    assert lent.get("/healthz")[0] == 200
 
 
-def test_a_container_whose_name_is_no_text(running: Host) -> None:
+def test_a_container_whose_name_is_no_text(lent: Host) -> None:
     """File names are bytes: the workload has a name of its own, and keeps it."""
-    running.add_workload("web\udcff")
-    running.connect("volt0", "web")
-    wait_until(lambda: len(running.volt_json("ps")) == 2, "both are seen", 5)
-    names = [each["name"] for each in running.volt_json("ps")]
+    lent.add_workload("web\udcff")
+    lent.connect("volt0", "web")
+    wait_until(lambda: len(lent.volt_json("ps")) == 2, "both are seen")
+    names = [each["name"] for each in lent.volt_json("ps")]
     for name in names:
-        running.volt("container", "inspect", name)
-    running.stop_agent()
-    running.start_agent()
-    assert [each["name"] for each in running.volt_json("ps")] == names
+        lent.volt("container", "inspect", name)
+    lent.stop_agent()
+    lent.start_agent()
+    assert [each["name"] for each in lent.volt_json("ps")] == names

@@ -51,7 +51,7 @@ def test_a_route_by_hostname(site: Host) -> None:
         --hostname app.example.com \\
         --backend web:8080""",
     )
-    wait_until(lambda: " 200 " in get(site, "app.example.com"), "web answers", 5)
+    wait_until(lambda: " 200 " in get(site, "app.example.com"), "web answers")
     answer = get(site, "app.example.com", "/x?y=1")
     assert answer.startswith("HTTP/1.1 200 ")
     assert "\nweb\nGET /x?y=1 HTTP/1.1" in answer.replace("\r", "")
@@ -70,7 +70,7 @@ def test_a_path_prefix(site: Host) -> None:
         --path /v1 \\
         --backend api:3000""",
     )
-    wait_until(lambda: " 200 " in get(site, "api.example.com", "/v1"), "api answers", 5)
+    wait_until(lambda: " 200 " in get(site, "api.example.com", "/v1"), "api answers")
     assert "GET /v1/users HTTP/1.1" in get(site, "api.example.com", "/v1/users")
     assert " 404 " in get(site, "api.example.com", "/v10")
 
@@ -103,7 +103,7 @@ def test_timeout_reload_list_status(site: Host) -> None:
     )
     volt(site, "ingress create --name ws --hostname ws.example.com --backend realtime:9000")
     volt(site, "ingress reload")
-    wait_until(lambda: "unhealthy" not in volt(site, "ingress list"), "all are healthy", 5)
+    wait_until(lambda: "unhealthy" not in volt(site, "ingress list"), "all are healthy")
     lines = [line.split() for line in volt(site, "ingress list").splitlines()]
     assert lines[0] == ["NAME", "HOSTNAME", "PATH", "BACKENDS", "TLS", "STATUS", "CERTIFICATE"]
     assert lines[1][:5] == ["api", "api.example.com", "/", "api:3000", "off"]
@@ -130,9 +130,9 @@ def test_a_workload_that_does_not_run_yet(site: Host) -> None:
     assert "Retry-After" in answer
     site.connect("volt0", "late")
     servers = Web(site, "serve", "late:80")
-    wait_until(lambda: " 200 " in get(site, "late.example.com"), "late answers", 10)
+    wait_until(lambda: " 200 " in get(site, "late.example.com"), "late answers")
     site.remove_workload("late")
-    wait_until(lambda: " 503 " in get(site, "late.example.com"), "late is out", 5)
+    wait_until(lambda: " 503 " in get(site, "late.example.com"), "late is out")
     servers.stop()
 
 
@@ -140,7 +140,7 @@ def test_an_isolated_workload_is_reached(site: Host) -> None:
     """A policy isolates it from other workloads, not from the ingress."""
     volt(site, "net policy create --name p --from api --to web --port 1 --action allow")
     volt(site, "ingress create --name web --hostname app.example.com --backend web:8080")
-    wait_until(lambda: " 200 " in get(site, "app.example.com"), "web answers", 5)
+    wait_until(lambda: " 200 " in get(site, "app.example.com"), "web answers")
     volt(site, "net policy delete p")
 
 
@@ -164,7 +164,7 @@ def test_a_busy_port_is_named_and_retried(site: Host) -> None:
     assert (door["state"], "0.0.0.0:80" in door["reason"]) == ("busy", True)
     assert any("port 80" in each for each in site.volt_json("status")["problems"])
     site.do("leave", where="host")
-    wait_until(lambda: " 200 " in get(site, "app.example.com"), "the port is had", 10)
+    wait_until(lambda: " 200 " in get(site, "app.example.com"), "the port is had")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ import pytest
 
 from tests.support import rootless
 from tests.support.host import Host
+from tests.support.ports import unused_port
 from tests.support.process import wait_until
 
 
@@ -51,7 +51,7 @@ class Serving:
     """`volt ingress serve` as a normal user on this machine's loopback, at two free ports."""
 
     def __init__(self, room: Path) -> None:
-        self.ports = free_ports()
+        self.ports = unused_port(), unused_port()
         self.environ = os.environ | {
             "XDG_STATE_HOME": str(room),
             "XDG_RUNTIME_DIR": str(room),
@@ -77,19 +77,19 @@ class Serving:
 
     def volt(self, *words: str) -> tuple[int, str, str]:
         process = self.start(*words)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
     def get(self, host: str, path: str) -> str:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports[0]}{path}", headers={"Host": host}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return str(answer.read().decode())
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
 
@@ -100,7 +100,7 @@ def serving() -> Iterator[Serving]:
     with TemporaryDirectory() as room:  # not pytest's, where nobody else may go
         made = Serving(Path(room))
         try:
-            wait_until(lambda: made.volt("status")[0] == 0, "it answers", 15)
+            wait_until(lambda: made.volt("status")[0] == 0, "it answers")
             yield made
         finally:
             made.stop()
@@ -161,8 +161,3 @@ def test_the_handbooks_command_on_a_host_without_agent(host: Host) -> None:
         assert {each["state"] for each in listeners} == {"listening"}
         assert "only the ingress runs here" in host.volt("net", "list", check=False).stderr
         assert process.end() == 0
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as two:
-        return one.getsockname()[1], two.getsockname()[1]

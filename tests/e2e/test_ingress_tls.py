@@ -101,7 +101,7 @@ def test_automatic_certificates_are_not_there_yet(site: Host) -> None:
     """HTTPS is refused, http redirects."""
     volt(site, "ingress create --name web --hostname app.example.com --backend web:8080 --tls auto")
     assert get_tls(site, "app.example.com")[0] == UNRECOGNIZED_NAME
-    wait_until(lambda: " 308 " in get(site, "app.example.com"), "it redirects", 5)
+    wait_until(lambda: " 308 " in get(site, "app.example.com"), "it redirects")
 
 
 @pytest.mark.parametrize(

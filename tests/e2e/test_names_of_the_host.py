@@ -12,15 +12,15 @@ from tests.support.machine import ROOT
 pytestmark = pytest.mark.kernel
 
 
-def test_by_resolv_conf(running: Host) -> None:
+def test_by_resolv_conf(lent: Host) -> None:
     """As it is printed there; names and addresses, with the host's own resolver."""
     lines = re.findall(r"^    ((?:search|nameserver) .*)$", (ROOT / "README.md").read_text(), re.M)
     assert len(lines) == 2
-    address = running.connect("volt0", "db")["db"]
-    running.path("/etc/resolv.conf").write_text("\n".join(lines) + "\n")
+    address = lent.connect("volt0", "db")["db"]
+    lent.path("/etc/resolv.conf").write_text("\n".join(lines) + "\n")
     for name in ("db", "db.volt.local", "db.volt0.volt.local"):
-        assert running.run("getent", "ahostsv4", name).stdout.split()[0] == address
-    assert running.run("getent", "hosts", address).stdout.split()[1] == "db.volt.local"
+        assert lent.run("getent", "ahostsv4", name).stdout.split()[0] == address
+    assert lent.run("getent", "hosts", address).stdout.split()[1] == "db.volt.local"
 
 
 def test_bad_search_domains_are_told(host: Host) -> None:
@@ -45,9 +45,9 @@ def test_bad_search_domains_are_told(host: Host) -> None:
         pytest.param("x\u00e4.volt.local", id="not ASCII"),
     ],
 )
-def test_names_that_cannot_be_asked_for(running: Host, name: str) -> None:
+def test_names_that_cannot_be_asked_for(lent: Host, name: str) -> None:
     """`net dns query` says so in one line."""
-    asked = running.volt("net", "dns", "query", name, check=False)
+    asked = lent.volt("net", "dns", "query", name, check=False)
     assert asked.returncode == 2
     assert asked.stderr.startswith("error: ")
     assert "is not a DNS name" in asked.stderr

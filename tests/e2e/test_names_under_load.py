@@ -26,9 +26,9 @@ def test_a_workload_that_comes_and_goes(pair: Host, rounds: int) -> None:
     changing = pair.traffic.start_stream("changing name", name="db", address=address, **asking)
     steady = pair.traffic.start_stream("dns", name="web", address=pair.address_of("web"), **asking)
     for _ in range(rounds):
-        pair.do("vanish", name="db", server=GATEWAY, within=10)
+        pair.do("vanish", name="db", server=GATEWAY, within=60)
         pair.traffic.await_progress([changing], 3)
-        pair.do("appear", name="db", server=GATEWAY, address=address, within=10)
+        pair.do("appear", name="db", server=GATEWAY, address=address, within=60)
         pair.traffic.await_progress([changing], 3)
     report, beside = pair.traffic.stop_stream(changing), pair.traffic.stop_stream(steady)
     assert (report["lost"], report["wrong"], beside["lost"], beside["wrong"]) == (0, 0, 0, 0)
@@ -75,7 +75,7 @@ def test_a_flood_of_one_workload_starves_nobody(pair: Host) -> None:
     stream = pair.traffic.start_stream(
         "dns", source="db", server=GATEWAY, name="db", address=pair.address_of("db"), rate=50
     )
-    wait_until(lambda: flood.poll() is not None, "the flood is over", 20)
+    wait_until(lambda: flood.poll() is not None, "the flood is over")
     report = pair.traffic.stop_stream(stream)
     assert report["wrong"] == 0
     assert report["lost"] <= report["sent"] * 0.05

@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.conftest import make_pair, running_on
 from tests.support.host import Host
 from tests.support.process import wait_until
 from tests.support.traffic import Attempt
 
 pytestmark = pytest.mark.kernel
 
+GATEWAY = "10.30.0.1"
 ODD = ['vb-"odd', "vb-odd*", "vb-öd", "vb-\\odd"]
+
+
+@pytest.fixture(scope="module")
+def lasting_pair(lasting: Host) -> Host:
+    make_pair(lasting)
+    return lasting
+
+
+@pytest.fixture
+def pair(lasting_pair: Host) -> Iterator[Host]:
+    """One host for all names: what a test has plugged in is gone after it."""
+    yield lasting_pair
+    for name in {"odd", "other"} & set(lasting_pair.run("ip", "netns").stdout.split()):
+        lasting_pair.remove_workload(name)  # its ports go with it
+    wait_until(lambda: running_on(lasting_pair) == {"web", "db"}, "they have stopped")
+    for name in {each["name"] for each in lasting_pair.call("ps")} - {"web", "db"}:
+        lasting_pair.call("container.forget", name=name)
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_nothing_passes_from_a_port_that_cannot_be_guarded(pair: Host, name: str) -> None:
     """Neither to a neighbour nor to the host; the log and `net status` say why. Renamed it may."""
     attach(pair, name)
-    wait_until(lambda: master_of(pair, name) is None, "it is taken off the bridge", 10)
+    wait_until(lambda: master_of(pair, name) is None, "it is taken off the bridge")
     attempts = [Attempt("odd", pair.address_of("web"), "udp", 80), Attempt("odd", GATEWAY, "ping")]
     assert [each.answered for each in pair.traffic.probe(attempts, 1)] == [False] * 2
     status = pair.volt("net", "status").stdout
@@ -28,12 +48,9 @@ def test_nothing_passes_from_a_port_that_cannot_be_guarded(pair: Host, name: str
     pair.run("ip", "link", "set", name, "down")
     pair.run("ip", "link", "set", name, "name", "vb-plain")
     pair.run("ip", "link", "set", "vb-plain", "master", "volt-backend", "up")
-    wait_until(lambda: "plain" in pair.volt("ps").stdout, "it is seen as a workload", 10)
+    wait_until(lambda: "plain" in str(pair.call("ps")), "it is seen as a workload")
     assert master_of(pair, "vb-plain") == "volt-backend"
     assert "taken off" not in pair.volt("net", "status").stdout
-
-
-GATEWAY = "10.30.0.1"
 
 
 @pytest.mark.parametrize(("first", "second"), [("vb-two.1", "vb-two_1"), ("vc-db", "vb-db")])
@@ -45,9 +62,9 @@ def test_nothing_passes_from_a_port_with_the_name_of_another(
     pair.add_workload("other")
     if first != "vc-db":
         attach(pair, first, "other")
-        wait_until(lambda: "two-1" in pair.volt("ps").stdout, "it is seen as a workload", 10)
+        wait_until(lambda: "two-1" in str(pair.call("ps")), "it is seen as a workload")
     attach(pair, second)
-    wait_until(lambda: master_of(pair, second) is None, "it is taken off the bridge", 10)
+    wait_until(lambda: master_of(pair, second) is None, "it is taken off the bridge")
     attempts = [Attempt("odd", pair.address_of("web"), "udp", 80), Attempt("odd", GATEWAY, "ping")]
     assert [each.answered for each in pair.traffic.probe(attempts, 1)] == [False] * 2
     assert (

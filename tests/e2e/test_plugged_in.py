@@ -51,7 +51,7 @@ def test_a_port_of_a_runtime_is_known_by_its_altname(running: Host) -> None:
         found = [each for each in running.volt_json("ps") if each["name"] == "api-server"]
         return bool(found) and found[0]["state"] == "running" and bool(found[0]["networks"])
 
-    wait_until(is_seen, "its port is seen", 5)
+    wait_until(is_seen, "its port is seen")
     found = running.volt_json("container", "inspect", "api-server")
     assert (found["kind"], found["runtime"]) == ("container", "port")
     running.volt("net", "connect", "backend", "api-server")

@@ -79,7 +79,6 @@ def test_the_mtu_of_the_default_network_follows(running: Host) -> None:
         wait_until(
             lambda where=where, name=name: mtu_of(running, where, name) == 1400,  # type: ignore[misc]
             f"{name} has it",
-            5,
         )
     assert mtu_of(running, "host", "volt-backend") == 1500
 

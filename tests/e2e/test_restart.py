@@ -16,7 +16,7 @@ from tests.support.traffic import Attempt
 pytestmark = pytest.mark.kernel
 
 # A guard only: benchmarks/restart.py measures it, and must find less than 1,000.
-DNS_GAP_MS = 10_000
+DNS_GAP_MS = 60_000
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)

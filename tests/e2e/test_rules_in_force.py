@@ -20,12 +20,12 @@ def site() -> Iterator[Host]:
     """Three containers on backend that serve tcp 5432 and 80, and an outside host."""
     with Host() as host:
         host.start_agent()
-        host.volt("net", "create", "backend", "--subnet", "10.30.0.0/24")
+        host.call("net.create", name="backend", subnet="10.30.0.0/24")
         host.connect("backend", *NAMES)
         for name in NAMES:
             host.traffic.serve(name, tcp=[80, 5432])
         host.traffic.serve("host", tcp=[9000])
-        wait_until(lambda: not is_settling(host), "the soft start is over", 15)
+        wait_until(lambda: not is_settling(host), "the soft start is over")
         yield host
 
 
@@ -108,5 +108,5 @@ def test_a_rule_opens_the_host(site: Host) -> None:
         confirm="6s",
     )
     assert open_ways(site, way) == [way]
-    wait_until(lambda: site.events("rules.rolled-back"), "it is rolled back", 20)
+    wait_until(lambda: site.events("rules.rolled-back"), "it is rolled back")
     assert open_ways(site, way) == []

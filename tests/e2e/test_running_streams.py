@@ -17,8 +17,9 @@ STREAMS = 1000
 PORT = 7000
 RATE = 2  # lines per second and stream; the control stream has CONTROL_RATE
 CONTROL_RATE = 100
-# 100 ms are promised (`make test` prints what was seen with -s); these are ten times as much.
-CUT_WITHIN, PAUSE_MS = 1.0, 1000 / RATE + 1000
+# 100 ms are promised (`make test` prints what was seen with -s); these are guards: what is not cut
+# goes on for good.
+CUT_WITHIN, PAUSE_MS = 5.0, 1000 / RATE + 5000
 
 Call = Callable[[Host], None]
 
@@ -56,10 +57,10 @@ WAYS: dict[str, tuple[Call, Call, str, int]] = {
 }
 
 
-@pytest.fixture
-def networks(host: Host) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def networks(lasting: Host) -> dict[str, str]:
     """`client` and `friend` on the default network, `server` and `other` on another."""
-    host.start_agent()
+    host = lasting
     host.call("net.create", name="backend", subnet="10.30.0.0/24")
     addresses = host.connect("volt0", "client", "friend") | host.connect(
         "backend", "server", "other"
@@ -67,14 +68,14 @@ def networks(host: Host) -> dict[str, str]:
     for name in addresses:
         host.traffic.serve(name, tcp=[PORT])
     # While conntrack learns what runs on a host in use, a connection that was cut may revive.
-    wait_until(lambda: not host.call("net.status")["firewall"]["settling"], "settled", 30)
+    wait_until(lambda: not host.call("net.status")["firewall"]["settling"], "settled")
     return addresses
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_streams_live_on_and_are_cut(host: Host, networks: dict[str, str], way: str) -> None:
+def test_streams_live_on_and_are_cut(lasting: Host, networks: dict[str, str], way: str) -> None:
     """Half of the streams are sessions, in the other half only the server sends."""
-    opened, closed, source, count = WAYS[way]
+    host, (opened, closed, source, count) = lasting, WAYS[way]
     opened(host)
     target = HOST_ADDRESS if source == "outside" else networks["server"]
     streams = [_start(host, ("session", "download")[n % 2], source, target) for n in range(count)]
@@ -95,6 +96,8 @@ def test_streams_live_on_and_are_cut(host: Host, networks: dict[str, str], way: 
           f"{(last - answered) * 1000:.0f} ms after its answer")  # fmt: skip
     assert last - began < CUT_WITHIN
     assert host.traffic.stop_stream(control)["longest_gap_ms"] < PAUSE_MS
+    for each in host.call("net.policy.list"):
+        host.call("net.policy.delete", name=each["name"])
 
 
 def _start(host: Host, kind: str, source: str, target: str, rate: float = RATE) -> int:

@@ -49,7 +49,7 @@ def test_the_sandbox_is_a_shell_with_volt_running() -> None:
     assert leftovers.machine(NAMES) == before
 
 
-def read_until(terminal: int, expected: str, within: float = 30) -> str:
+def read_until(terminal: int, expected: str, within: float = 60) -> str:
     """Everything that the terminal shows up to `expected`."""
     shown, deadline = "", time.monotonic() + within
     while expected not in shown:

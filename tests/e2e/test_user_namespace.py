@@ -30,7 +30,7 @@ def site() -> Iterator[Host]:
         host.start_agent()
         make_pair(host)
         host.traffic.serve("host", tcp=[9000])
-        wait_until(lambda: not host.call("net.status")["firewall"]["settling"], "settled", 15)
+        wait_until(lambda: not host.call("net.status")["firewall"]["settling"], "settled")
         yield host
 
 
@@ -114,6 +114,6 @@ def test_what_others_flush_is_back(site: Host) -> None:
     """With the rules that are wanted."""
     site.call("net.firewall.add", name="no", source="web", dest="db", port=80, action="drop")
     site.run("nft", "flush", "ruleset")
-    wait_until(lambda: "table inet volt" in site.run("nft", "list", "tables").stdout, "back", 10)
+    wait_until(lambda: "table inet volt" in site.run("nft", "list", "tables").stdout, "back")
     assert not is_open(site, "web", site.address_of("db"), 80)
     site.volt("net", "firewall", "flush")

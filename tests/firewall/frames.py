@@ -108,7 +108,7 @@ class Wire:
     def send(self, frame: bytes) -> None:
         self._socket.send(frame)
 
-    def sees(self, last: bytes, within: float = 5) -> set[bytes]:
+    def sees(self, last: bytes, within: float = 60) -> set[bytes]:
         """The tokens of everything that comes in up to the frame that ends with `last`.
 
         One port's frames stay in order: whatever was sent before `last` and is not among them was

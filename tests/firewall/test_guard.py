@@ -286,7 +286,7 @@ def test_dhcp_reaches_the_host_and_no_other_workload(lab: Lab, web: Wire, app: W
     lab.load(SNAPSHOT)
     with socket_in(lab.path("host"), socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("", 67))
-        server.settimeout(5)
+        server.settimeout(60)
         question = token()
         web.send(discover(MINE, ZERO, question))
         assert server.recv(100) == question

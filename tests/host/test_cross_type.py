@@ -164,7 +164,7 @@ def test_a_virtual_machine_keeps_its_tap_its_address_and_its_name(site: Site) ->
     host = site.host
     tap = host.volt_json("net", "connect", "backend", "cache", "--kind", "vm")
     site.virtual["cache"].stop()
-    wait_until(lambda: _state(host, "cache") == "stopped", "volt sees that it has stopped", 5)
+    wait_until(lambda: _state(host, "cache") == "stopped", "volt sees that it has stopped")
     assert "cache" not in {each["name"] for each in host.volt_json("net", "dns", "list")}
     host.stop_agent()
     assert "vt-cache" in host.run("ip", "-brief", "link").stdout

@@ -23,7 +23,7 @@ def networks(host: SystemdHost, name: str) -> list[str]:
 
 
 def await_state(host: SystemdHost, name: str, state: str) -> None:
-    wait_until(lambda: shown(host, name).get("state") == state, f"{name} is {state}", 10)
+    wait_until(lambda: shown(host, name).get("state") == state, f"{name} is {state}")
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,12 @@ def lone(booted: SystemdHost) -> SystemdHost:
 
 def test_a_machine_that_belongs_to_no_network_joins_the_default(lone: SystemdHost) -> None:
     """It gets an interface, an address and names without being asked for."""
-    wait_until(lambda: networks(lone, "lone") == ["volt0"], "it has joined", 5)
+    wait_until(lambda: networks(lone, "lone") == ["volt0"], "it has joined")
     found = lone.volt_json("container", "inspect", "lone")
     assert (found["kind"], found["runtime"], found["state"]) == ("container", "machined", "running")
     assert str(found["leader"]) == lone.leader_of("lone")
     assert found["inside"] == {"volt0": "eth0"}
-    assert lone.in_container("lone", "ping", "-c1", "-W2", "lone.volt.local").returncode == 0
+    assert lone.in_container("lone", "ping", "-c1", "-w30", "lone.volt.local").returncode == 0
     resolv_conf = lone.in_container("lone", "cat", "/etc/resolv.conf").stdout
     assert "nameserver 10.0.0.1" in resolv_conf
 
@@ -91,7 +91,7 @@ def test_a_machine_on_a_network_of_its_choice_is_left_there(lone: SystemdHost) -
         places = shown(lone, "chosen")["networks"]
         return next((place["ip"] for place in places), None)
 
-    leased = wait_until(address, "it has a lease", 20)
+    leased = wait_until(address, "it has a lease")
     assert networks(lone, "chosen") == ["backend"]
     inside = lone.in_container("chosen", "ip", "-4", "-brief", "address", "show", "host0").stdout
     assert f"{leased}/24" in inside
@@ -113,7 +113,7 @@ def test_names_that_are_no_labels_are_mapped(lone: SystemdHost) -> None:
     """Web.Front is web-front to volt, and to everybody who asks for it."""
     lone.start_container("Web.Front", "--private-network")
     await_state(lone, "web-front", "running")
-    wait_until(lambda: networks(lone, "web-front") == ["volt0"], "it has joined", 5)
+    wait_until(lambda: networks(lone, "web-front") == ["volt0"], "it has joined")
     assert lone.volt("net", "dns", "query", "web-front").returncode == 0
 
 
@@ -125,7 +125,7 @@ def test_a_machine_that_ends_leaves_nothing(lone: SystemdHost) -> None:
     await_state(lone, "lone", "stopped")
     assert "lone" not in {each["name"] for each in lone.volt_json("net", "dns", "list")}
     wait_until(
-        lambda: "vc-lone" not in lone.run("ip", "-brief", "link").stdout, "its port has gone", 5
+        lambda: "vc-lone" not in lone.run("ip", "-brief", "link").stdout, "its port has gone"
     )
     lone.start_container("lone", "--private-network")
     await_state(lone, "lone", "running")

@@ -17,7 +17,7 @@ from volt_agent.ingress.targets import Endpoint, Target
 from volt_agent.model.route import Backend, Route
 
 T = TypeVar("T")
-WITHIN = 10.0  # seconds that anything may take
+WITHIN = 60.0  # seconds that anything may take
 
 
 class Peer:

@@ -30,7 +30,7 @@ class Request:
 
 
 def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10.0
+    end = time.monotonic() + 60.0
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)

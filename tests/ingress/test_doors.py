@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tests.support.ports import unused_port
 from volt_agent.ingress.doors import Doors
 from volt_agent.model.route import Scheme
 from volt_agent.service import ServiceManager
@@ -29,10 +30,7 @@ class Accepting:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return unused_port()
 
 
 def connects(port: int) -> bool:

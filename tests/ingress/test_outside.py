@@ -14,7 +14,7 @@ from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 from volt_agent.ingress import outside
 from volt_agent.ingress.outside import OutsideNames
 
-WITHIN = 10.0
+WITHIN = 60.0
 
 
 class Zone(asyncio.DatagramProtocol):
@@ -141,27 +141,27 @@ def test_names_come_and_go() -> None:
             await until(lambda: len(made.addresses) == 100)
             made.want({"1.example"})
             await until(lambda: list(made.addresses) == ["1.example"])
-            zone.asked.clear()
-            await until(lambda: len(zone.asked) >= 3)
-            assert zone.asked.count("1.example") >= 2
-            assert len(zone.asked) < 110
+            # What was on its way still comes, and may be asked a second time.
+            await until(lambda: set(zone.asked[-10:]) == {"1.example"})
+            assert list(made.addresses) == ["1.example"]
 
     run(test)
 
 
-def test_a_silent_server_does_not_hold_the_loop() -> None:
+def test_a_silent_server_does_not_hold_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many names there are."""
+    monkeypatch.setattr(outside, "_TIMEOUT", WITHIN)
 
     async def test() -> None:
         zone, gaps = Zone(), []
         zone.is_silent = True
         async with names(zone) as made:
             made.want({f"{each}.example" for each in range(200)})
-            while len(zone.asked) < 100:
+            while len(zone.asked) < outside.AT_ONCE:
                 started = time.monotonic()
                 await asyncio.sleep(0)
                 gaps.append(time.monotonic() - started)
-            assert max(gaps) < 0.2
+            assert max(gaps) < WITHIN / 2
             assert made.addresses == {}
 
     run(test)

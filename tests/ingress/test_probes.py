@@ -11,16 +11,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.support.ports import closed_address
 from volt_agent.config import HealthSection
 from volt_agent.ingress.poller import Poller
 from volt_agent.ingress.probes import Prober
 from volt_agent.ingress.targets import Endpoint, Target
 from volt_agent.model.route import Backend, Route
 
-QUICK = HealthSection(interval=0.2, timeout=0.5)
+QUICK = HealthSection(interval=0.2, timeout=30.0)
 ROUTE = Route("web", 1, "a.example", "/", (Backend("web", 80),))
 WITH_PATH = Route("web", 1, "a.example", "/", (Backend("web", 80),), health_path="/up")
-WITHIN = 10.0
+WITHIN = 60.0
 
 
 @asynccontextmanager
@@ -37,12 +38,6 @@ async def prober(settings: HealthSection = QUICK) -> AsyncIterator[Prober]:
 
 def listening() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=256)
-
-
-def closed_port() -> tuple[str, int]:
-    with listening() as sock:
-        address: tuple[str, int] = sock.getsockname()
-        return address
 
 
 def admitted(made: Prober, address: tuple[str, int], route: Route = ROUTE) -> Endpoint:
@@ -64,16 +59,14 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
 
 
 def test_a_new_backend_is_used_after_its_first_pass() -> None:
-    """Not before, and then within milliseconds."""
+    """Not before, and then without waiting for the interval."""
 
     async def test() -> None:
         with listening() as sock:
-            async with prober() as made:
+            async with prober(HealthSection(interval=3600.0)) as made:
                 endpoint = admitted(made, sock.getsockname())
                 assert not endpoint.is_usable
-                started = time.monotonic()
                 await until(lambda: endpoint.is_usable)
-                assert time.monotonic() - started < 0.1
                 assert made.judge(endpoint) == ("healthy", None)
 
     run(test)
@@ -83,8 +76,8 @@ def test_a_workload_that_begins_to_listen_is_found_soon() -> None:
     """Long before the interval is over."""
 
     async def test() -> None:
-        address = closed_port()
-        async with prober(HealthSection(interval=60.0)) as made:
+        address = closed_address()
+        async with prober(HealthSection(interval=3600.0)) as made:
             endpoint = admitted(made, address)
             await until(lambda: made.standing(endpoint).failures >= 1)
             with socket.create_server(address):
@@ -121,7 +114,7 @@ def test_requests_put_a_backend_out_and_a_check_brings_it_back() -> None:
 
     async def test() -> None:
         with listening() as sock:
-            async with prober(HealthSection(interval=60.0)) as made:
+            async with prober(HealthSection(interval=3600.0)) as made:
                 endpoint = admitted(made, sock.getsockname())
                 await until(lambda: endpoint.is_usable)
                 made.note(endpoint, False)
@@ -234,15 +227,15 @@ def test_thousands_of_checks_do_not_hold_the_loop() -> None:
     """All are done, a few at a time, at tens of microseconds each."""
 
     async def test() -> None:
-        port, gaps = closed_port()[1], [0.0]
+        port, gaps = closed_address()[1], [0.0]
         async with prober(HealthSection(interval=3600.0)) as made:
             endpoints = [
                 admitted(made, (f"127.1.{each >> 8}.{each & 255}", port)) for each in range(2_000)
             ]
             while not all(made.standing(each).failures for each in endpoints):
-                started = time.monotonic()
+                started = time.thread_time()
                 await asyncio.sleep(0)
-                gaps.append(time.monotonic() - started)
+                gaps.append(time.thread_time() - started)
             assert max(gaps) < 0.1
 
     run(test)

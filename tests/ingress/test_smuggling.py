@@ -20,6 +20,7 @@ from tests.ingress.bench import Bench, Peer, Script, bench
 from volt_agent.ingress.limits import Limits
 
 HASTY = Limits(head=0.1, idle=0.1, progress=0.1, linger=0.1)
+PATIENT = Limits(head=5.0, idle=5.0, progress=5.0, linger=5.0)
 _length = re.compile(rb"(?im)^content[-_]length[^:]*:[^0-9]*([0-9]+)").search
 _chunked = re.compile(rb"(?im)^transfer[-_]encoding[^:]*:.*chunked").search
 _answer = re.compile(rb"X-Saw: ([^\r]*)\r\n")
@@ -132,24 +133,28 @@ def mutations(seconds: tuple[bytes, ...], ends: tuple[bytes, ...]) -> Iterator[b
             yield end.join(fields) + b"\r\n\r\n" + body.replace(case, name)
 
 
-def check(made: Bench, origins: list[Careless], sent: list[bytes]) -> int:
-    """Send each on a connection of its own; how many requests were answered by a backend."""
+def check(made: Bench, origins: list[Careless], sent: list[bytes]) -> tuple[int, list[bytes]]:
+    """Send each on a connection of its own; how many requests were answered by a backend, and in
+    which cases the backends saw others than those."""
     clients = []
     for each in sent:
         client = made.client()
         client.send(each + b"GET /%b/last HTTP/1.1\r\nHost: a\r\n\r\n" % case_of(each))
         clients.append(client)
-    answered = 0
+    answered, wrong = 0, []
     for each, client in zip(sent, clients, strict=True):
         got = _answer.findall(client.rest())
         client.close()
-        case = case_of(each)
-        saw = [target for origin in origins for target in origin.saw.pop(case, [])]
-        assert sorted(saw) == sorted(got), each
+        saw = [target for origin in origins for target in origin.saw.pop(case_of(each), [])]
+        if sorted(saw) != sorted(got):
+            wrong.append(each)
         answered += len(got)
     made.forget_clients()
-    assert not any(origin.saw for origin in origins), "requests of nobody"
-    return answered
+    late = {case for origin in origins for case in list(origin.saw)}
+    assert late <= set(map(case_of, sent)), "requests of nobody"
+    for origin in origins:
+        origin.saw.clear()
+    return answered, wrong + [each for each in sent if case_of(each) in late and each not in wrong]
 
 
 def case_of(sent: bytes) -> bytes:
@@ -159,13 +164,25 @@ def case_of(sent: bytes) -> bytes:
 
 
 def run(cases: list[bytes]) -> int:
-    """In crowds of 200: many connections end by time-out. How many requests were answered."""
+    """In crowds of 200: many connections end by time-out. How many requests were answered.
+
+    On a busy machine one may end so before a backend's answer comes: what looks wrong is tried
+    once more, alone and with all the time there is.
+    """
+    answered, wrong = attempt(cases, HASTY, 0.2)
+    if wrong:
+        assert attempt(wrong, PATIENT, 5.0)[1] == []
+    return answered
+
+
+def attempt(cases: list[bytes], limits: Limits, timeout: float) -> tuple[int, list[bytes]]:
     origins = [Careless(prefers_length=True), Careless(prefers_length=False)]
     scripts: list[Script] = [each.serve for each in origins]
-    with bench(*scripts, limits=HASTY, timeout=0.2) as made:
-        return sum(
+    with bench(*scripts, limits=limits, timeout=timeout) as made:
+        found = [
             check(made, origins, cases[start : start + 200]) for start in range(0, len(cases), 200)
-        )
+        ]
+    return sum(each[0] for each in found), [case for each in found for case in each[1]]
 
 
 def test_no_single_framing_splits_a_request() -> None:

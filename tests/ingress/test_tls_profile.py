@@ -114,7 +114,7 @@ def talk(tls: TlsBench, *options: str, said: str) -> str:
             "openssl", "s_client", "-connect", f"127.0.0.1:{tls.address[1]}",
             "-servername", "rsa.example", *options,
         ],
-        input=said, capture_output=True, text=True, timeout=20, check=False,
+        input=said, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
 

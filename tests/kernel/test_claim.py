@@ -25,7 +25,7 @@ def in_new_namespace(then: str) -> str:
         capture_output=True,
         check=True,
         env=os.environ | {"PYTHONPATH": ":".join(sys.path)},
-        timeout=30,
+        timeout=60,
     )
     return done.stdout
 

@@ -20,7 +20,7 @@ from volt_agent.kernel.netlink_socket import NetlinkSocket
 pytestmark = pytest.mark.kernel
 
 ADDRESS = IPv4Address("127.0.0.1")
-PATIENCE = 10  # seconds
+PATIENCE = 60  # seconds
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from tests.kernel.samples import ANYWHERE, GATEWAY, address, attach, bridge_up, 
 from tests.kernel.worlds import LinuxWorld, of_type, on_linux, until
 from volt_agent.bus import Bus
 from volt_agent.events import Event, InsideChanged, LinksChanged
-from volt_agent.kernel.inside_watch import InsideWatch
+from volt_agent.kernel.inside_watch import PAUSE, InsideWatch
 from volt_agent.kernel.ops import (
     AddAddress,
     DeleteAddress,
@@ -48,12 +48,12 @@ def test_addresses_links_and_routes_inside_are_noticed() -> None:
 
 
 async def quiet(world: LinuxWorld) -> None:
-    """Wait until nothing has been told for five pauses of the watch."""
-    while True:
+    """Wait until nothing has been told for ten turns of the loop with a pause of the watch each."""
+    turns = 0
+    while turns < 10:
         world.events.clear()
-        await asyncio.sleep(0.1)
-        if not world.events:
-            return
+        await asyncio.sleep(PAUSE)
+        turns = 0 if world.events else turns + 1
 
 
 def test_namespaces_found_at_the_start_are_heard() -> None:

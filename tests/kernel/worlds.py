@@ -23,7 +23,7 @@ from volt_agent.kernel.netlink_socket import NetlinkSocket
 from volt_agent.kernel.ops import Op
 
 # For anything that a test waits for; no test depends on how long it takes.
-PATIENCE = 10.0
+PATIENCE = 60.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 E = TypeVar("E", bound=Event)

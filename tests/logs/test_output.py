@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ import pytest
 import volt_agent
 from volt_agent.errors import Invalid
 from volt_agent.logs import fields, setup
-from volt_agent.logs.output import FLUSH_SECONDS, Output
+from volt_agent.logs.output import Output
 
 SOURCE = Path(volt_agent.__file__).parents[1]
+PATIENCE = 60  # seconds; with nobody who reads it takes FLUSH_SECONDS and a start of Python
 log = logging.getLogger("volt_agent.dns.forward")
 
 
@@ -85,22 +86,35 @@ def test_a_reader_that_does_not_read_stops_nobody(outputs: ExitStack, blocking: 
     """With the pipe full, logging goes on at once; later all lines come, and how many did not."""
     reading, writing = os.pipe()
     reader = outputs.enter_context(os.fdopen(reading, "rb"))
+    filled = fill(writing)
     os.set_blocking(writing, blocking)
     with open(writing, "w") as pipe:
         output = setup("info", pipe)
-        began = time.monotonic()
+        log.info("before")
+        while "[0 lines waiting" not in repr(output):  # the thread has it, and waits for the reader
+            time.sleep(0.001)
         for number in range(6_000):
             log.info("line", extra=fields(number=number, filling="x" * 1000))
-        assert time.monotonic() - began < 10  # guard: it takes about 0.5 s
-        assert output.lost > 1000
+        assert 1000 < output.lost < 5000  # it has come so far, and 4 MB wait
         lost = output.lost
-        lines = [json.loads(reader.readline()) for _ in range(6_000 - lost)]
+        assert len(reader.read(filled)) == filled
+        lines = [json.loads(reader.readline()) for _ in range(1 + 6_000 - lost)]
         log.info("after")
         rest = [json.loads(reader.readline()) for _ in range(2)]
         output.close()
-    assert [each["number"] for each in lines] == list(range(6_000 - lost))
+    assert [each.get("number") for each in lines] == [None, *range(6_000 - lost)]
     assert {each["message"].split(":")[0] for each in rest} == {"after", "log lines were lost"}
     assert sum(each.get("lost", 0) for each in rest) == lost
+
+
+def fill(writing: int) -> int:
+    """Leave no room in a pipe; returns how many bytes it has taken."""
+    os.set_blocking(writing, False)
+    filled = 0
+    with suppress(BlockingIOError):
+        while True:
+            filled += os.write(writing, bytes(4096))
+    return filled
 
 
 def test_a_reader_that_is_gone(outputs: ExitStack) -> None:
@@ -121,7 +135,7 @@ def test_a_closed_output_ends_its_thread() -> None:
     output = setup("info", io.StringIO())
     output.close()
     output.close()
-    output._thread.join(5)
+    output._thread.join(PATIENCE)
     assert not output._thread.is_alive()
     assert output not in logging.getLogger().handlers
 
@@ -130,7 +144,7 @@ def run(program: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     begin = "import logging, os, sys, time\nfrom volt_agent.logs import setup\n"
     command = [sys.executable, "-c", begin + program]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    return subprocess.run(command, env=environment, timeout=30, check=False, **options)
+    return subprocess.run(command, env=environment, timeout=PATIENCE, check=False, **options)
 
 
 def test_the_last_words_are_written() -> None:
@@ -150,10 +164,8 @@ def test_a_full_pipe_does_not_keep_the_process(outputs: ExitStack) -> None:
         "setup('info', sys.stderr)\n"
         "for n in range(2000): logging.getLogger('volt_agent').info('x' * 200)\n"
     )
-    began = time.monotonic()
-    done = run(program, stderr=writing)
+    done = run(program, stderr=writing)  # which waits PATIENCE at most
     assert done.returncode == 0
-    assert time.monotonic() - began < 10 * FLUSH_SECONDS  # guard
 
 
 def test_the_handler_shows_its_state() -> None:

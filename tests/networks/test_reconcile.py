@@ -69,7 +69,7 @@ class Site:
         await self.registry.commit(decide)
 
     async def settle(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.reconciler.settled_all()
 
     async def connect(self, name: str, kind: str = "container") -> None:
@@ -98,7 +98,7 @@ class Site:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that a timer or a task in the background brings about."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

@@ -65,7 +65,7 @@ def run(scenario: Callable[[Parts], Awaitable[None]]) -> None:
     async def whole() -> None:
         parts = Parts()
         task = await parts.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await scenario(parts)
         task.cancel()
 

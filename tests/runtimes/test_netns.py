@@ -66,7 +66,7 @@ class Watched:
         self._news.set()
 
     async def until(self, *expected: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.said != list(expected):
                 self._news.clear()
                 await self._news.wait()
@@ -214,7 +214,7 @@ def test_a_name_that_is_no_text_is_a_name(folder: Path) -> None:
         async with Watched(folder) as watched:
             await asyncio.to_thread(add, folder, os.fsdecode(b"\xff\xfe"))
             await asyncio.to_thread(add, folder, os.fsdecode(b"web\xff"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(watched.said) < 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         async with Watched(folder) as again:

@@ -21,7 +21,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 def run(*command: str | Path) -> list[str]:
     """The lines that a program prints; it may take half a minute."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT, env=ENVIRONMENT
+        command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=ENVIRONMENT
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -216,12 +216,12 @@ def test_the_loop_does_not_wait_for_the_disk(tmp_path: Path) -> None:
         await store.open()
         go_on = threading.Event()
         assert store._thread is not None
-        store._thread.submit(go_on.wait, 10)
+        store._thread.submit(go_on.wait, 60)
         writing = asyncio.create_task(store.write(EVERYTHING))
         began = time.monotonic()
         for _ in range(100):
             await asyncio.sleep(0)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 30
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing

@@ -12,6 +12,7 @@
 `traffic_control`  asks for all of these from outside
 `rootless`         a machine made by a user without any rights
 `namespaces`       the few system calls that Python 3.11 lacks
+`ports`            ports of the machine itself that are free
 `process`          a process inside a host, as seen from outside
 `service_manager`  a stand-in for systemd: sd_notify, socket passing, the fd store
 `leftovers`        what would still be there after a host is gone, and must not be

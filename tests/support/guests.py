@@ -18,7 +18,7 @@ from .initramfs import initramfs
 from .process import Process
 from .systemd_host import IMAGE, SystemdHost
 
-BOOT_WITHIN, ANSWER_WITHIN = 120, 30  # seconds; emulated processors are slow
+BOOT_WITHIN, ANSWER_WITHIN = 300, 60  # seconds; emulated processors are slow
 
 
 class Guest:

@@ -18,7 +18,7 @@ from typing import Any
 
 from .inside import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_ADDRESS, OUTSIDE_ADDRESS6
 from .machine import ROOM, Machine, Result
-from .process import Process, wait_until
+from .process import PATIENCE, Process, wait_until
 
 __all__ = ["HOST_ADDRESS", "HOST_ADDRESS6", "OUTSIDE_ADDRESS", "OUTSIDE_ADDRESS6", "Host", "Result"]
 
@@ -51,12 +51,12 @@ class Host(Machine):
     def agent_command(self) -> list[str]:
         return [f"{self.room}/bin/volt", "agent", "run"]
 
-    def stop_agent(self, how: signal.Signals = signal.SIGTERM, within: float = 10) -> int:
+    def stop_agent(self, how: signal.Signals = signal.SIGTERM, within: float = PATIENCE) -> int:
         """End the agent with a signal; its exit status, negative if the signal killed it."""
         assert self.agent is not None, "no agent was started"
         return self.agent.end(how, within)
 
-    def await_ready(self, within: float = 10) -> None:
+    def await_ready(self, within: float = PATIENCE) -> None:
         """Wait until /readyz says yes."""
 
         def ready() -> bool:
@@ -145,21 +145,21 @@ class Host(Machine):
         for name in workloads:
             if not self.path(f"/run/netns/{name}").exists():
                 self.add_workload(name)
-            self.volt("net", "connect", network, name)
+            self.call("net.connect", network=network, workload=name)
         return {name: self.address_of(name, network) for name in workloads}
 
     def address_of(self, name: str, network: str | None = None) -> str:
         """The address of a running workload, waiting for it."""
 
         def look() -> str | None:
-            for each in self.volt_json("ps"):
+            for each in self.call("ps"):
                 if each["name"] == name and each["state"] == "running":
                     for place in each["networks"]:
                         if network in (None, place["network"]) and place["ip"]:
                             return str(place["ip"])
             return None
 
-        return wait_until(look, f"{name} has an address on {network or 'a network'}", 5)
+        return wait_until(look, f"{name} has an address on {network or 'a network'}")
 
     def _install(self, config: str) -> None:
         """A `volt` command and the configuration, in the host's own room."""
@@ -191,7 +191,7 @@ class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=20)
+        super().__init__("localhost", timeout=PATIENCE)
         self._path = path
 
     def connect(self) -> None:

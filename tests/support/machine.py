@@ -18,13 +18,12 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from . import leftovers
-from .process import Process, wait_until
+from .process import PATIENCE, Process, wait_until
 from .traffic_control import TrafficControl
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = Path("/run/host")  # inside: state, configuration, logs; a tmpfs that goes with the machine
-UP_WITHIN = 15  # seconds until a new machine must answer
-DONE_WITHIN = 120  # and until it must have done what it was asked
+DONE_WITHIN = 120  # seconds until a machine must have done what it was asked
 
 # What the caller's environment may not tell a process inside.
 FOREIGN = ("VOLT_", "LISTEN_", "NOTIFY_SOCKET", "XDG_")
@@ -82,7 +81,7 @@ class Machine:
         """End the host and everything in it; raises AssertionError if a process survives."""
         self._requests.close()  # the first process ends, and the kernel ends all others with it
         try:
-            self._first.wait(5)
+            self._first.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._first.kill()
             self._first.wait()
@@ -90,7 +89,7 @@ class Machine:
         for process in self._started:
             process.forget()
         try:
-            wait_until(lambda: not self.processes(), "all processes ended", 5)
+            wait_until(lambda: not self.processes(), "all processes ended")
         except TimeoutError:
             raise AssertionError(f"{self} left processes behind: {self.processes()}") from None
 
@@ -128,7 +127,7 @@ class Machine:
         *argv: str,
         where: str = "host",
         check: bool = True,
-        within: float = 20,
+        within: float = PATIENCE,
         input: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Result:
@@ -208,7 +207,7 @@ class Machine:
         )
 
     def _first_process(self) -> int:
-        if self._read_line(UP_WITHIN) != "ready\n":
+        if self._read_line(PATIENCE) != "ready\n":
             raise AssertionError("the private host did not come up; what it said stands above")
         unshare = self._first.pid
         return int(Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()[0])

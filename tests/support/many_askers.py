@@ -13,7 +13,7 @@ import time
 
 from dnslib import DNSRecord
 
-_WITHIN = 5.0
+_WITHIN = 30.0
 
 
 class _Asker(asyncio.DatagramProtocol):

@@ -47,7 +47,7 @@ def read_answer(data: bytes) -> dict[str, Any]:
 
 
 async def query(
-    where: str, server: str, name: str, kind: str = "A", protocol: str = "udp", within: float = 2.0
+    where: str, server: str, name: str, kind: str = "A", protocol: str = "udp", within: float = 30.0
 ) -> dict[str, Any]:
     """Ask once and return what `read_answer` reads. Raises TimeoutError and OSError."""
     ask = _ask_tcp if protocol == "tcp" else _ask_udp

@@ -12,6 +12,9 @@ from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
 
+# Seconds for what takes milliseconds: a guard, which a busy machine must never reach.
+PATIENCE = 60.0
+
 
 class Process:
     """A command started through nsenter: `pid` is the command's, not nsenter's.
@@ -29,7 +32,7 @@ class Process:
     def pid(self) -> int:
         """The command's process id in the namespace of the caller."""
         if self._pid is None:
-            self._pid = wait_until(self._find, "nsenter started its command", 5)
+            self._pid = wait_until(self._find, "nsenter started its command")
         return self._pid
 
     @property
@@ -55,11 +58,11 @@ class Process:
         """Send a signal to the command itself."""
         os.kill(self.pid, number)
 
-    def wait(self, within: float = 10) -> int:
+    def wait(self, within: float = PATIENCE) -> int:
         """The exit status, negative for a signal. Raises subprocess.TimeoutExpired."""
         return self.entering.wait(within)
 
-    def end(self, how: signal.Signals = signal.SIGTERM, within: float = 10) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, within: float = PATIENCE) -> int:
         """Signal the command and wait for its end; after `within` seconds it is killed."""
         if self.poll() is None:
             self.send(how)
@@ -67,12 +70,12 @@ class Process:
             return self.wait(within)
         except subprocess.TimeoutExpired:
             self.send(signal.SIGKILL)
-            self.wait(5)
+            self.wait()
             raise
 
     def forget(self) -> None:
         """Take the status of a command that ended with its machine, and close its pipes."""
-        self.wait(5)
+        self.wait()
         for pipe in (self.entering.stdin, self.entering.stdout, self.entering.stderr):
             if pipe is not None:
                 pipe.close()
@@ -92,7 +95,7 @@ class Process:
         return int(children[0]) if children else None
 
 
-def wait_until(look: Callable[[], T | None], promise: str, within: float) -> T:
+def wait_until(look: Callable[[], T | None], promise: str, within: float = PATIENCE) -> T:
     """Look again and again until it returns something true; raises TimeoutError with `promise`."""
     deadline = time.monotonic() + within
     while True:

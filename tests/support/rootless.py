@@ -63,7 +63,11 @@ def machine_options() -> dict[str, Any]:
     return {
         "before": become(),
         "interpreter": interpreter(),
-        "environment": {"PYTHONPATH": python_path(), "HOME": "/nonexistent"},
+        "environment": {
+            "PYTHONPATH": python_path(),
+            "PYTHONPYCACHEPREFIX": "",  # where it is, this user cannot go
+            "HOME": "/nonexistent",
+        },
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from .machine import ROOM, Machine
 from .service_manager import ServiceManager
 
-ORDER_WITHIN = 30.0
+ORDER_WITHIN = 150.0
 
 
 class Service:

@@ -23,8 +23,8 @@ from contextlib import suppress
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 STORE_MAX = 512  # FileDescriptorStoreMax= of a unit that asks for plenty
-READY_WITHIN = 15.0  # TimeoutStartSec=
-STOP_WITHIN = 15.0  # TimeoutStopSec=
+READY_WITHIN = 60.0  # TimeoutStartSec=
+STOP_WITHIN = 60.0  # TimeoutStopSec=
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 

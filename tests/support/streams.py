@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from . import names_on_wire
 from .namespaces import socket_in
 
-# How long the last answers may take after the last question.
-LINGER = 0.5
+# Seconds that the answer to the last question may take: only if that is lost, it takes so long.
+LINGER = 5.0
 
 
 class Stream(Protocol):
@@ -79,7 +79,6 @@ class DatagramStream:
         self._make, self._read, self._rate = make, read, rate
         self._sent = 0
         self._answered: set[int] = set()
-        self._complete = asyncio.Event()
         self._wrong = 0
 
     @property
@@ -97,10 +96,11 @@ class DatagramStream:
     async def stop(self) -> dict[str, Any]:
         self._task.cancel()
         self._gaps.mark()  # a silence that lasts until now is one too
-        if len(self._answered) < self._sent:
-            self._complete.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._complete.wait(), LINGER)
+        # Answers come in order: once there is the last one, what is missing is lost.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while self._sent and self._sent - 1 not in self._answered:
+                    await self.next_sign()
         asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
         return {
@@ -135,8 +135,6 @@ class DatagramStream:
                 else:
                     self._answered.add(number)
                     self._gaps.mark()
-                if len(self._answered) == self._sent:
-                    self._complete.set()
 
 
 class LineStream:

@@ -21,7 +21,7 @@ from .process import Process, wait_until
 IMAGE = ROOT / ".cache/host/image"
 GUEST_IMAGE = Path("/srv/guest")  # the same, inside, for containers
 GUEST_SCRIPTS = ROOT / "tests/support/guest"  # what runs in containers and virtual machines
-BOOT_WITHIN, ANSWER_WITHIN = 30, 20
+BOOT_WITHIN, ANSWER_WITHIN = 120, 60
 
 # nspawn's overlay keeps what a host writes in its own memory. Its controllers are cgroup2's, in a
 # group of their own that is removed afterwards.

@@ -105,6 +105,7 @@ def test_streams_notice_an_interruption(machine: Machine) -> None:
     to_host = {"source": "outside", "target": HOST_ADDRESS, "port": 80}
     kinds = ["udp", "session", "download"]
     streams = [machine.traffic.start_stream(kind, rate=100, **to_host) for kind in kinds]
+    machine.traffic.await_progress(streams)
     machine.run("sh", "-c", "ip link set eth0 down; sleep 0.3; ip link set eth0 up")
     machine.traffic.await_answer(Attempt("outside", HOST_ADDRESS, "udp", 80))
     datagrams, session, download = (machine.traffic.stop_stream(stream) for stream in streams)
@@ -124,7 +125,6 @@ def test_a_stopped_workload_is_really_gone(machine: Machine) -> None:
     wait_until(
         lambda: machine.run("ip", "link", "show", "v0", check=False).returncode != 0,
         "the veth went with its namespace",
-        5,
     )
 
 
@@ -150,7 +150,7 @@ def test_nothing_outlives_a_killed_test_run() -> None:
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     owner.stdout.close()
-    wait_until(lambda: not leftovers.processes_in(spaces), "the host went with its owner", 5)
+    wait_until(lambda: not leftovers.processes_in(spaces), "the host went with its owner")
 
 
 _OWNER = """

@@ -13,7 +13,7 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +26,7 @@ from .streams import Stream, streams
 
 # A batch may not need more descriptors than the usual limit of 1,024 allows.
 BATCH = 400
+STEPS = 20  # in which the time of a probe passes
 RESEND = 0.3  # seconds; a lost datagram on a busy machine is no verdict
 
 
@@ -133,20 +134,21 @@ class Traffic:
         outcomes: list[Outcome] = []
         tries = [msgspec.convert(each, Attempt) for each in attempts]
         for first in range(0, len(tries), BATCH):
-            batch = (self._try(each, within) for each in tries[first : first + BATCH])
+            batch = [asyncio.create_task(self._try(each)) for each in tries[first : first + BATCH]]
+            await _give_up(batch, within)
             outcomes += await asyncio.gather(*batch)
         result: list[Any] = msgspec.to_builtins(outcomes)
         return result
 
-    async def _try(self, attempt: Attempt, within: float) -> Outcome:
+    async def _try(self, attempt: Attempt) -> Outcome:
+        """Try until there is an answer, a refusal, or the task is cancelled."""
         token = next(self._tokens)
         how = {"tcp": _by_tcp, "udp": _by_udp, "ping": _by_ping}[attempt.protocol]
         error, answered = None, False
         try:
-            async with asyncio.timeout(within):
-                await how(attempt, token)
-                answered = True
-        except TimeoutError:
+            await how(attempt, token)
+            answered = True
+        except asyncio.CancelledError:
             pass
         except OSError as refusal:
             error = errno.errorcode.get(refusal.errno or 0, str(refusal))
@@ -202,6 +204,19 @@ def _only_v6(sock: socket.socket, ipv6: bool) -> None:
 
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+async def _give_up(tasks: Collection[asyncio.Task[Any]], within: float) -> None:
+    """Cancel those that are not done after `within` seconds in which this process could work.
+
+    Servers and probes are one process: while it does not get a processor, no time passes.
+    """
+    pending: Collection[asyncio.Task[Any]] = tasks
+    for _ in range(STEPS):
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=within / STEPS)
+    for each in pending:
+        each.cancel()
 
 
 async def _push(writer: asyncio.StreamWriter, rate: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .process import wait_until
+from .process import PATIENCE, wait_until
 from .traffic import Attempt, Outcome
 
 
@@ -41,7 +41,7 @@ class TrafficControl:
         return answer
 
     def await_name(
-        self, where: str, server: str, name: str, address: str | None, within: float = 5
+        self, where: str, server: str, name: str, address: str | None, within: float = PATIENCE
     ) -> float:
         """When (monotonic) `name` first resolved to `address`; None: to nothing."""
         return float(
@@ -54,11 +54,13 @@ class TrafficControl:
         """Start a stream of `streams`; end it with `stop_stream`, which reports."""
         return int(self._do("start_stream", kind=kind, **how))
 
-    def await_progress(self, numbers: Sequence[int], more: int = 1, within: float = 20) -> float:
+    def await_progress(
+        self, numbers: Sequence[int], more: int = 1, within: float = PATIENCE
+    ) -> float:
         """Wait until each of these streams has received `more`; how long that took (seconds)."""
         return float(self._do("await_progress", numbers=list(numbers), more=more, within=within))
 
-    def await_stream(self, number: int, more: int = 20, within: float = 10) -> None:
+    def await_stream(self, number: int, more: int = 20, within: float = PATIENCE) -> None:
         """Wait until a stream has received `more` answers or lines than now."""
         goal = self._do("progress", number=number) + more
         wait_until(lambda: self._do("progress", number=number) >= goal, "the stream flows", within)
@@ -67,6 +69,6 @@ class TrafficControl:
         report: dict[str, Any] = self._do("stop_stream", number=number)
         return report
 
-    def await_answer(self, attempt: Attempt, within: float = 5) -> None:
+    def await_answer(self, attempt: Attempt, within: float = PATIENCE) -> None:
         """Try until an answer comes; raises TimeoutError."""
         wait_until(lambda: self.probe([attempt], 0.3)[0].answered, f"{attempt} is answered", within)

@@ -24,7 +24,7 @@ from .process import Process
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: echo\r\n"
 PAUSE = 0.005  # seconds between two requests of a client
-PATIENCE = 10.0  # seconds that any answer may take
+PATIENCE = 60.0  # seconds that any answer may take
 
 
 # ---- servers ------------------------------------------------------------------------------------

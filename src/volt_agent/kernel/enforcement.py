@@ -29,8 +29,8 @@ _FLOODED = bytes.fromhex("020000000099")  # nobody's: sent out of every other po
 # A packet of UDP (RFC 791) without a word in it, from 192.0.2.1 to 192.0.2.2, and its checksum.
 _HEADER = struct.pack("!BBHIBBH4s4s", 69, 0, 28, 0, 64, 17, 0xF6CD, b"\xc0\0\2\1", b"\xc0\0\2\2")
 _PACKET = _HEADER + struct.pack("!HHHH", 9, 9, 8, 0)
-# Frames are there when send() returns; whoever waits longer than this waits in vain.
-_PATIENCE = 0.2
+# Seconds. Frames are there when send() returns, unless the machine is very busy.
+_PATIENCE = 2.0
 
 
 async def enforces_within_bridge() -> bool:
