@@ -72,6 +72,7 @@ from .runtimes.ports import BridgePorts
 from .service import ServiceManager
 from .store import SqliteStore
 from .supervise import start as start_task
+from .switches import Switches, check_switchable, state_of
 
 if TYPE_CHECKING:
     from .control_plane import ControlPlane
@@ -114,6 +115,8 @@ class Agent:
         self._purge = False
         self._serving = asyncio.Event()  # names and leases, once the ports of what runs are known
         self._manager = ServiceManager()
+        self._switches = Switches(options.switches)
+        self._switching = asyncio.Lock()
         self._bus = Bus()
         self._events = EventLog(self._bus)  # from the first one on
         self._store = SqliteStore(Path(options.state_dir))
@@ -129,7 +132,7 @@ class Agent:
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
         self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
-        self._ingress = Ingress(IngressSettings.of(config), self._manager, self._bus)
+        self._ingress = Ingress(self._ingress_settings(), self._manager, self._bus)
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_network
         )
@@ -280,6 +283,10 @@ class Agent:
         with anyio.move_on_after(NAMES_WAIT):
             await self._reconciler.settled_all(Rank.PORT)
         self._serving.set()
+        self._open_networks()
+        self._manager.close_unclaimed()
+
+    def _open_networks(self) -> None:
         for network in self._registry.snapshot.networks.values():
             link = self._edge.mirror.links.get(network.bridge)
             if link is not None:
@@ -287,10 +294,10 @@ class Agent:
                     self._open_network(network, link.index)
                 except VoltError:
                     self._reconciler.mark_all()  # it tries again, and says what is wrong
-        self._manager.close_unclaimed()
 
     def _open_network(self, network: Network, ifindex: int) -> None:
-        if self._serving.is_set() and self._config.network.dns.enabled:
+        names = self._config.network.dns.enabled and self._switches.is_on("dns")
+        if self._serving.is_set() and names:
             self._names.open(network, ifindex)
         if self._serving.is_set() and self._config.network.dhcp.enabled:
             self._dhcp.open(network, ifindex)
@@ -436,6 +443,7 @@ class Agent:
             cut=self._connections_cut,
             reload=self._reload,
             reset=self._reset_everything,
+            switch=self._switch,
         )
 
     async def _connections_cut(self) -> None:
@@ -478,7 +486,7 @@ class Agent:
             self._names.configure(dns_settings(self._config))
             self._dhcp.configure(dhcp_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
-            self._ingress.configure(IngressSettings.of(self._config))
+            self._ingress.configure(self._ingress_settings())
             await self._put_host_policy()
             await self._ingress.settled()
             await self._lifecycle.join_default()
@@ -489,6 +497,35 @@ class Agent:
             log.warning("%s changed: it takes effect at the next start", path_of_key)
         log.info("reloaded", extra={"fields": {"changed": list(changes.live)}})
         return messages.Reloaded(changed=[*changes.live], restart_needed=[*changes.needs_restart])
+
+    def _ingress_settings(self) -> IngressSettings:
+        settings = IngressSettings.of(self._config)
+        enabled = settings.ports.enabled and self._switches.is_on("ingress")
+        return replace(settings, ports=replace(settings.ports, enabled=enabled))
+
+    async def _switch(self, params: messages.Switch) -> messages.Switched:
+        """Switch a part, and say how it is. Raises Refused where the configuration is against."""
+        async with self._switching:
+            if params.on is not None:
+                check_switchable(params.part, params.on, self._config)
+                self._switches.put(params.part, params.on)
+                await self._follow_switch(params.part, params.on)
+        on = self._switches.is_on(params.part)
+        listening = self._names.listening if params.part == "dns" else self._ingress.ports
+        detail = state_of(params.part, on, listening)
+        return messages.Switched(part=params.part, on=on, detail=detail)
+
+    async def _follow_switch(self, part: messages.Part, on: bool) -> None:
+        if part == "ingress":
+            self._ingress.configure(self._ingress_settings())
+            await self._ingress.settled()
+            if not on:
+                await self._ingress.suspend()
+        elif on:
+            self._open_networks()
+        else:
+            for name in self._registry.snapshot.networks:
+                self._names.close_network(name)
 
     async def _reset_everything(self, purge: bool) -> messages.ResetReport:
         """Stop working, take everything out of the kernel, say so, and end."""
