@@ -36,7 +36,7 @@ EXIT_STATUS = (
 
 def pages() -> Iterator[tuple[str, str]]:
     """(file name, text) of every page."""
-    top = Context(ROOT, info_name="volt")
+    top = Context(ROOT, info_name="volt", help_option_names=["-h", "--help"])
     names = ROOT.list_commands(top)
     yield "volt.1", "\n".join(_volt(top, names)) + "\n"
     for name in names:

@@ -7,8 +7,11 @@ called for them.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +45,35 @@ _VOLATILE = (
 )
 
 
-def package(version: str) -> Path:
-    """The Debian package of this tree, under a version of the test's choice."""
+@cache
+def package() -> Path:
+    """The Debian package of this tree; it is not compressed, and built once."""
+    environment = {"DIST": str(PACKAGES), "COMPRESSION": "none", "PYTHON": sys.executable}
     done = subprocess.run(
-        [ROOT / "scripts/package", "deb", version],
-        env=os.environ | {"DIST": str(PACKAGES), "COMPRESSION": "none", "PYTHON": sys.executable},
+        [ROOT / "scripts/package", "deb"],
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=BUILT_WITHIN,
     )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
+
+
+def renumbered(package: Path, version: str) -> Path:
+    """The same package under another version."""
+    changed = package.with_name(f"volt_{version}.deb")
+    with tempfile.TemporaryDirectory(dir=PACKAGES) as folder:
+        subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
+        control = Path(folder) / "DEBIAN/control"
+        text = re.sub("(?m)^Version: .*", f"Version: {version}", control.read_text())
+        control.write_text(text)
+        subprocess.run(
+            ["dpkg-deb", "--root-owner-group", "-Znone", "--build", folder, changed],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    return changed
 
 
 class InstalledHost(SystemdHost):
@@ -115,6 +136,7 @@ class InstalledHost(SystemdHost):
         wait_until(lambda: self.leader_of(name) is None, f"{name} has ended", UP_WITHIN)
         self.run("machinectl", "disable", name)
         self.run("rm", f"/var/lib/machines/{name}", f"/etc/systemd/nspawn/{name}.nspawn")
+        self.run("rmdir", "--ignore-fail-on-non-empty", "/etc/systemd/nspawn")
 
     def await_machine(self, name: str) -> str:
         """The address of a machine, once it runs and has one."""

@@ -8,6 +8,7 @@ probes are those of every other test.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -108,6 +109,10 @@ class SystemdHost(Host):
         Its network namespace is the private machine's, so what a new kernel would not have is taken
         away here.
         """
+        # systemd stops all processes before it ends them, and nsenter then stops itself for good.
+        for process in self._started:
+            if process is not self._nspawn and process.poll() is None:
+                process.end(signal.SIGKILL)
         self.run("systemctl", "--no-block", "reboot")
         self._nspawn.wait(DOWN_WITHIN)
         self.pid = self._outer
