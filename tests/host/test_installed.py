@@ -168,6 +168,7 @@ def _everything_flows(host: InstalledHost) -> Iterator[dict[str, Any]]:
     clients.stdin.close()
     found["clients"] = json.loads(clients.stdout.readline())
     assert clients.wait(60) == 0
+    found["said"] = host.journal().splitlines()[-40:]  # for whom a test fails
 
 
 def _start_newcomers(host: InstalledHost) -> Process:
