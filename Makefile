@@ -12,7 +12,8 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 export PYTHON
 
-.PHONY: help demo sandbox test test-long test-host bench lint format clean set-up peers
+.PHONY: help demo sandbox test test-long test-host bench deb install uninstall lint format clean \
+    set-up peers
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -37,6 +38,15 @@ bench: set-up-test peers  ## every figure of the README, each beside its peer
 	@for file in $$(grep -l 'options(__doc__)' benchmarks/*.py); do \
 	    echo "== $$file"; $(RUN) -m benchmarks.$$(basename $$file .py) $(ARGS) || failed=1; \
 	done; exit $${failed:-0}
+
+deb: set-up  ## a Debian package of volt with its libraries, in dist/
+	@scripts/package deb
+
+install: set-up  ## volt into this machine, where there is no dpkg
+	@scripts/package install
+
+uninstall:  ## out of it again; with PURGE=1 also configuration and state
+	@scripts/package uninstall $(if $(PURGE),--purge)
 
 lint: set-up  ## ruff and strict mypy
 	.venv/bin/ruff check

@@ -26,6 +26,9 @@ Who talks to whom::
 `agent` is the composition root and the only module that knows all the parts; `control_plane`, which
 it loads last, is what answers over the sockets. `cli` is a separate program: of the agent it
 imports `control.client` and `control.messages` only, and `compose` reads files for it.
+
+`boot_firewall` loads the stored firewall before the network is up; `switches` says which parts of
+the agent are on. How all of it is installed is in `contrib` and `scripts/package`.
 """
 
 __version__ = "0.1.0"

@@ -69,6 +69,7 @@ from .runtimes.ports import BridgePorts
 from .service import ServiceManager
 from .store import SqliteStore
 from .supervise import start as start_task
+from .switches import Switches, check_switchable, state_of
 
 if TYPE_CHECKING:
     from .control_plane import ControlPlane
@@ -112,6 +113,8 @@ class Agent:
         self._purge = False
         self._serving = asyncio.Event()  # names and leases, once the ports of what runs are known
         self._manager = ServiceManager()
+        self._switches = Switches(options.switches)
+        self._switching = asyncio.Lock()
         self._bus = Bus()
         self._events = EventLog(self._bus)  # from the first one on
         self._store = SqliteStore(Path(options.state_dir))
@@ -285,6 +288,10 @@ class Agent:
         with anyio.move_on_after(NAMES_WAIT):
             await self._reconciler.settled_all(Rank.PORT)
         self._serving.set()
+        self._open_networks()
+        self._manager.close_unclaimed()
+
+    def _open_networks(self) -> None:
         for network in self._registry.snapshot.networks.values():
             link = self._edge.mirror.links.get(network.bridge)
             if link is not None:
@@ -299,13 +306,14 @@ class Agent:
         async with self._ingress_lock:
             if self._ingress is None:
                 make = await asyncio.to_thread(_ingress_class)
-                self._ingress = make(IngressSettings.of(self._config), self._manager, self._bus)
+                self._ingress = make(self._ingress_settings(), self._manager, self._bus)
                 self._ingress.open(self._registry.snapshot)
                 self._registry.add_follower("ingress", self._ingress)
             return self._ingress
 
     def _open_network(self, network: Network, ifindex: int) -> None:
-        if self._serving.is_set() and self._config.network.dns.enabled:
+        names = self._config.network.dns.enabled and self._switches.is_on("dns")
+        if self._serving.is_set() and names:
             self._names.open(network, ifindex)
         if self._serving.is_set() and self._config.network.dhcp.enabled:
             self._dhcp.open(network, ifindex)
@@ -454,6 +462,7 @@ class Agent:
             cut=self._connections_cut,
             reload=self._reload,
             reset=self._reset_everything,
+            switch=self._switch,
         )
 
     async def _connections_cut(self) -> None:
@@ -497,7 +506,7 @@ class Agent:
             self._dhcp.configure(dhcp_settings(self._config))
             self._reconciler.ports.resolver = resolver(self._config)
             ingress = await self._load_ingress()
-            ingress.configure(IngressSettings.of(self._config))
+            ingress.configure(self._ingress_settings())
             await self._put_host_policy()
             await ingress.settled()
             await self._lifecycle.join_default()
@@ -508,6 +517,37 @@ class Agent:
             log.warning("%s changed: it takes effect at the next start", path_of_key)
         log.info("reloaded", extra={"fields": {"changed": list(changes.live)}})
         return messages.Reloaded(changed=[*changes.live], restart_needed=[*changes.needs_restart])
+
+    def _ingress_settings(self) -> IngressSettings:
+        settings = IngressSettings.of(self._config)
+        enabled = settings.ports.enabled and self._switches.is_on("ingress")
+        return replace(settings, ports=replace(settings.ports, enabled=enabled))
+
+    async def _switch(self, params: messages.Switch) -> messages.Switched:
+        """Switch a part, and say how it is. Raises Refused where the configuration is against."""
+        async with self._switching:
+            if params.on is not None:
+                check_switchable(params.part, params.on, self._config)
+                self._switches.put(params.part, params.on)
+                await self._follow_switch(params.part, params.on)
+        on = self._switches.is_on(params.part)
+        ports = (await self._load_ingress()).ports
+        listening = self._names.listening if params.part == "dns" else ports
+        detail = state_of(params.part, on, listening)
+        return messages.Switched(part=params.part, on=on, detail=detail)
+
+    async def _follow_switch(self, part: messages.Part, on: bool) -> None:
+        if part == "ingress":
+            ingress = await self._load_ingress()
+            ingress.configure(self._ingress_settings())
+            await ingress.settled()
+            if not on:
+                await ingress.suspend()
+        elif on:
+            self._open_networks()
+        else:
+            for name in self._registry.snapshot.networks:
+                self._names.close_network(name)
 
     async def _reset_everything(self, purge: bool) -> messages.ResetReport:
         """Stop working, take everything out of the kernel, say so, and end."""

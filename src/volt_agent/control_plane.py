@@ -127,7 +127,7 @@ def _handlers(parts: Parts) -> Handlers:
         TuneHandlers(Tuner(registry, edge)),
         WorkloadHandlers(registry),
         ContainerHandlers(registry, parts.reconciler, edge, firewall, bus, ZONE),
-        AgentHandlers(parts.reload, parts.reset),
+        AgentHandlers(parts.reload, parts.reset, parts.switch),
     )
     calls = {name: handler for group in groups for name, handler in group.handlers().items()}
     compose = ComposeHandlers(

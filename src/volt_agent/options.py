@@ -24,7 +24,8 @@ class AgentOptions(Struct, frozen=True):
     """How to start the agent. Paths as given, not resolved.
 
     `config_named` is True when somebody named the configuration file: then it has to exist, while
-    the default one may be absent.
+    the default one may be absent. `switches` is where a service manager that switches parts of the
+    agent keeps their state (`switches`); None where there is none.
     """
 
     config: str = SYSTEM_CONFIG
@@ -32,6 +33,7 @@ class AgentOptions(Struct, frozen=True):
     socket: str = SYSTEM_SOCKET
     log_level: LogLevel = "info"
     config_named: bool = False
+    switches: str | None = None
 
 
 def resolve_agent_options(
@@ -54,6 +56,7 @@ def resolve_agent_options(
         socket=socket or environ.get("VOLT_SOCKET") or default_socket(environ, uid),
         log_level=log_level,
         config_named=named is not None,
+        switches=environ.get("VOLT_SWITCHES"),
     )
 
 

@@ -51,3 +51,4 @@ class Parts(Struct, frozen=True, eq=False):
     cut: Cut
     reload: Callable[[], Awaitable[messages.Reloaded]]
     reset: Callable[[bool], Awaitable[messages.ResetReport]]
+    switch: Callable[[messages.Switch], Awaitable[messages.Switched]]

@@ -12,7 +12,7 @@ from tests.cli.conftest import Volt
 from tests.control.fake_agent import STATUS
 from tests.control.rig import Rig
 from volt_agent.control.messages import container, names, network
-from volt_agent.control.messages.agent import Reset
+from volt_agent.control.messages.agent import Reset, Switch
 from volt_agent.control.method import Nothing
 
 NET_LIST = """\
@@ -210,6 +210,9 @@ def test_what_is_printed(rig: Rig, volt: Volt, command: str, printed: str) -> No
             container.WorkloadName(name="api-server"),
         ),
         ("agent reload", "agent.reload", Nothing()),
+        ("agent switch dns", "agent.switch", Switch(part="dns")),
+        ("agent switch ingress off", "agent.switch", Switch(part="ingress", on=False)),
+        ("agent switch ingress on", "agent.switch", Switch(part="ingress", on=True)),
         ("agent reset", "agent.reset", Reset()),
         ("agent reset --purge", "agent.reset", Reset(purge=True)),
     ],
@@ -249,6 +252,7 @@ def test_what_is_asked(rig: Rig, volt: Volt, command: str, method: str, params: 
         ("net disconnect web", "web disconnected from backend\n"),
         ("net dns flush", "7 cached answers forgotten\n"),
         ("agent reload", "changed: network.dns.upstream\nneeds a restart: network.mtu\n"),
+        ("agent switch ingress on", "ingress: on: listens on 80\n"),
         ("agent reset", "removed bridge volt-backend\n"),
     ],
 )

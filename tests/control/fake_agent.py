@@ -116,6 +116,9 @@ class FakeAgent:
             agent.RELOAD: lambda params: agent.Reloaded(
                 changed=["network.dns.upstream"], restart_needed=["network.mtu"]
             ),
+            agent.SWITCH: lambda params: agent.Switched(
+                part=params.part, on=params.on is not False, detail="on: listens on 80"
+            ),
             agent.RESET: lambda params: agent.ResetReport(removed=["bridge volt-backend"]),
         }
         return {method.name: self._remember(method.name, each) for method, each in answers.items()}

@@ -120,7 +120,7 @@ def hold_a_port_of_the_ingress(host: Host) -> Callable[[], None]:
 
     def heal() -> None:
         host.volt("ingress", "delete", "busy")
-        server.end(signal.SIGTERM, 10)
+        server.end()
 
     return heal
 

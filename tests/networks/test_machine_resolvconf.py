@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from volt_agent.kernel.rooted import folder_of_process
+from volt_agent.kernel.rooted import folder_of_process, open_without_links
 from volt_agent.networks.machine_resolvconf import KEPT, MachineResolvConf
 from volt_agent.networks.resolvconf import content
 
@@ -100,6 +100,21 @@ def test_an_etc_that_leads_to_the_host_is_looked_for_inside(inmate: Inmate, tmp_
         MachineResolvConf().write(inmate.pid, TEXT)
     assert list(outside.iterdir()) == []
     assert (inmate.root / str(outside).lstrip("/") / "resolv.conf").read_text() == TEXT
+
+
+def test_without_openat2_no_part_of_the_way_may_be_a_link(tmp_path: Path) -> None:
+    """Then a link is refused where it would be looked for inside."""
+    (tmp_path / "usr/etc").mkdir(parents=True)
+    (tmp_path / "etc").symlink_to("usr/etc")
+    (tmp_path / "lib").symlink_to("usr")
+    root = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        os.close(open_without_links(root, "usr/etc", os.O_RDONLY | os.O_DIRECTORY))
+        for path in ("etc", "lib/etc"):
+            with pytest.raises(OSError, match=path.partition("/")[0]):
+                open_without_links(root, path, os.O_RDONLY | os.O_DIRECTORY)
+    finally:
+        os.close(root)
 
 
 def test_a_fifo_holds_nobody_up(inmate: Inmate) -> None:

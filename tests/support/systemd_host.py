@@ -8,6 +8,7 @@ probes are those of every other test.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from .process import Process, wait_until
 IMAGE = ROOT / ".cache/host/image"
 GUEST_IMAGE = Path("/srv/guest")  # the same, inside, for containers
 GUEST_SCRIPTS = ROOT / "tests/support/guest"  # what runs in containers and virtual machines
-BOOT_WITHIN, ANSWER_WITHIN = 120, 60
+BOOT_WITHIN, ANSWER_WITHIN, DOWN_WITHIN = 120, 60, 90
 
 # nspawn's overlay keeps what a host writes in its own memory. Its controllers are cgroup2's, in a
 # group of their own that is removed afterwards.
@@ -29,15 +30,27 @@ _BOOT = """
 set -eu
 room=$1 image=$2 group=$3
 shift 3
-mkdir -p $room/root $room/changes
-mount -t tmpfs -o mode=755,size=1g tmpfs $room/changes
-mkdir $room/changes/upper $room/changes/work
-mount -t overlay -o lowerdir=$image,upperdir=$room/changes/upper,workdir=$room/changes/work \
-    overlay $room/root
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mkdir /sys/fs/cgroup/$group
+if [ ! -e $room/root ]; then
+    mkdir $room/root $room/changes
+    mount -t tmpfs -o mode=755,size=1g tmpfs $room/changes
+    mkdir $room/changes/upper $room/changes/work
+    mount -t overlay -o lowerdir=$image,upperdir=$room/changes/upper,workdir=$room/changes/work \
+        overlay $room/root
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    mkdir /sys/fs/cgroup/$group
+fi
 echo $$ >/sys/fs/cgroup/$group/cgroup.procs
 exec "$@"
+"""
+
+# What a reboot takes with it, in a network namespace that stays.
+_FORGET = """
+set -eu
+nft flush ruleset
+for link in $(ls /sys/class/net); do
+    case $link in volt*|vc-*|vt-*) ip link delete $link ;; esac
+done
+echo 0 >/proc/sys/net/ipv4/ip_forward
 """
 
 
@@ -55,6 +68,7 @@ class SystemdHost(Host):
     def __init__(self, config: str = "", **machine: Any) -> None:
         self._cgroup: Path | None = None
         super().__init__(config, **machine)
+        self._outer = self.pid
         try:
             self._boot()
         except BaseException:
@@ -67,11 +81,11 @@ class SystemdHost(Host):
             _remove_tree(self._cgroup)
 
     def _boot(self) -> None:
-        group = f"volt-test-{os.getpid()}-{self.pid}"
+        group = f"volt-test-{os.getpid()}-{self._outer}"
         self._cgroup = _unified() / group
         log = (self.path(ROOM) / "boot.log").open("w")
         boot = ["sh", "-c", _BOOT, "boot", str(ROOM), str(IMAGE), group]
-        nspawn = self.start(
+        self._nspawn = nspawn = self.start(
             *boot,
             *_nspawn(),
             stdout=log,
@@ -88,6 +102,22 @@ class SystemdHost(Host):
             wait_until(self._is_up, "systemd has booted", BOOT_WITHIN)
         except (TimeoutError, AssertionError) as error:
             raise AssertionError(f"{error}\n{said.read_text()[-3000:]}") from None
+
+    def reboot(self) -> None:
+        """Shut it down and boot it again: what it has written stays, the kernel's network does not.
+
+        Its network namespace is the private machine's, so what a new kernel would not have is taken
+        away here.
+        """
+        # systemd stops all processes before it ends them, and nsenter then stops itself for good.
+        for process in self._started:
+            if process is not self._nspawn and process.poll() is None:
+                process.end(signal.SIGKILL)
+        self.run("systemctl", "--no-block", "reboot")
+        self._nspawn.wait(DOWN_WITHIN)
+        self.pid = self._outer
+        self.run("sh", "-c", _FORGET)
+        self._boot()
 
     def _is_up(self) -> bool:
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
@@ -133,6 +163,8 @@ def _nspawn() -> list[str]:
         f"{IMAGE}/usr/bin/systemd-nspawn",
         *("--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot"),
         *("--resolv-conf=off", "--timezone=off", "--link-journal=no", "--capability=all"),
+        # A container loads no modules into the kernel of the machine that tests.
+        "--drop-capability=CAP_SYS_MODULE",
         *("--machine=volt-host", f"--directory={ROOM}/root"),
         *(f"--bind-ro={path}" for path in sorted(seen) if path != Path("/usr")),
         f"--bind-ro={IMAGE}:{GUEST_IMAGE}",

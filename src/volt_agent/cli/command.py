@@ -103,7 +103,7 @@ class Group(TyperGroup):
     def get_command(self, ctx: Context, cmd_name: str) -> AnyCommand | None:
         if cmd_name not in self._members:
             return self.commands.get(cmd_name)
-        module = importlib.import_module(f"{self._package}.{cmd_name}")
+        module = importlib.import_module(f"{self._package}.{cmd_name.replace('-', '_')}")
         return cast("AnyCommand", module.COMMAND)
 
     def resolve_command(

@@ -229,6 +229,7 @@ class Proxy:
                     await self._is_empty.wait()
         for each in [*self.clients, *self.tunnels]:
             each.close()
+        self.is_draining = False
 
 
 class Listener:

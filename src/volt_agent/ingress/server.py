@@ -155,6 +155,11 @@ class Ingress:
                     self._is_judged.clear()
                     await self._is_judged.wait()
 
+    async def suspend(self) -> None:
+        """Finish what is in flight within `ingress.stop_timeout` and cut the rest, after settings
+        without ports were configured; with ports it serves again."""
+        await self.proxy.drain(self._settings.stop_timeout)
+
     async def close(self, seconds: float | None = None) -> None:
         """Accept nothing more, finish what is in flight within `seconds` (`ingress.stop_timeout`),
         cut the rest."""

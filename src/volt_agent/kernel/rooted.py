@@ -7,6 +7,7 @@ through /proc/PID/root would follow an absolute one to the host's files.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +26,28 @@ def open_in_root(root: int, path: str, flags: int) -> int:
     how = _OpenHow(flags | os.O_CLOEXEC, 0, _IN_ROOT | _NO_MAGICLINKS)
     name, size = os.fsencode(path), ctypes.c_size_t(ctypes.sizeof(how))
     opened = int(_libc.syscall(_OPENAT2, root, name, ctypes.byref(how), size))
-    if opened < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
-    return opened
+    if opened >= 0:
+        return opened
+    number = ctypes.get_errno()
+    if number == errno.ENOSYS:
+        return open_without_links(root, path, flags)
+    raise OSError(number, os.strerror(number), path)
+
+
+def open_without_links(root: int, path: str, flags: int) -> int:
+    """The same where openat2 is not to be had: no part of `path` may be a link. Raises OSError.
+
+    systemd's RestrictSUIDSGID= answers ENOSYS, because a filter cannot look into its argument.
+    """
+    folder, _, rest = path.partition("/")
+    way = os.O_PATH | os.O_DIRECTORY if rest else flags
+    opened = os.open(folder, way | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    if not rest:
+        return opened
+    try:
+        return open_without_links(opened, rest, flags)
+    finally:
+        os.close(opened)
 
 
 @contextmanager

@@ -39,8 +39,10 @@ class ResolvConf:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.chmod(0o755)  # whatever the umask of the agent is: everybody reads it
             temporary = path.with_name(".resolv.conf.volt")
             temporary.write_text(text)
+            temporary.chmod(0o644)
             os.replace(temporary, path)
         except OSError as error:
             if self._may_write:

@@ -8,5 +8,5 @@ COMMAND = Group(
     "agent",
     "The agent itself: start it, check and reload its configuration.",
     package=__name__,
-    members=("run", "check", "reload", "reset"),
+    members=("run", "check", "reload", "switch", "reset", "load-firewall"),
 )

@@ -27,7 +27,8 @@ def reset(
     """Remove everything that volt made from the kernel, and nothing else.
 
     Works with and without a running agent, which ends. Connected workloads lose their network, and
-    net.ipv4.ip_forward is again what it was before volt.
+    net.ipv4.ip_forward is again what it was before volt. Under systemd, `systemctl disable --now
+    volt-agent` comes first: the next command would start the agent again.
     """
     session = Session.of(ctx)
     try:

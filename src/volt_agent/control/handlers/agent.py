@@ -10,20 +10,28 @@ from . import Handlers
 
 
 class AgentHandlers:
-    """The composition root does both; it hands in how."""
+    """The composition root does all of it; it hands in how."""
 
     def __init__(
         self,
         reload: Callable[[], Awaitable[messages.Reloaded]],
         reset: Callable[[bool], Awaitable[messages.ResetReport]],
+        switch: Callable[[messages.Switch], Awaitable[messages.Switched]],
     ) -> None:
-        self._reload, self._reset = reload, reset
+        self._reload, self._reset, self._switch = reload, reset, switch
 
     def handlers(self) -> Handlers:
-        return {"agent.reload": self.reload, "agent.reset": self.reset}
+        return {
+            "agent.reload": self.reload,
+            "agent.reset": self.reset,
+            "agent.switch": self.switch,
+        }
 
     async def reload(self, params: Nothing) -> messages.Reloaded:
         return await self._reload()
 
     async def reset(self, params: messages.Reset) -> messages.ResetReport:
         return await self._reset(params.purge)
+
+    async def switch(self, params: messages.Switch) -> messages.Switched:
+        return await self._switch(params)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from ..method import Method, Nothing, Params
 
 State = Literal["starting", "ready", "degraded", "stopping"]
+Part = Literal["dns", "ingress"]
 
 
 class AgentStatus(Struct, frozen=True, kw_only=True):
@@ -55,10 +56,33 @@ class ResetReport(Struct, frozen=True, kw_only=True):
     failed: list[str] = []
 
 
+class Switch(Params, frozen=True):
+    """Switch a part on or off; with `on` None only ask."""
+
+    part: Part
+    on: bool | None = None
+
+
+class Switched(Struct, frozen=True, kw_only=True):
+    """How it is with a part now; `detail` is a sentence."""
+
+    part: Part
+    on: bool
+    detail: str
+
+
 STATUS = Method("status", Nothing, AgentStatus, "Show how the agent is")
 RELOAD = Method("agent.reload", Nothing, Reloaded, "Read the configuration again", changes=True)
 RESET = Method(
     "agent.reset", Reset, ResetReport, "Remove everything volt made from the kernel", changes=True
 )
 
-METHODS = (STATUS, RELOAD, RESET)
+SWITCH = Method(
+    "agent.switch",
+    Switch,
+    Switched,
+    "Switch the name server or the ingress on or off",
+    changes=True,
+)
+
+METHODS = (STATUS, RELOAD, RESET, SWITCH)
