@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import gc
 import os
+import resource
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -28,6 +29,7 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
     """
     gc.enable()  # the command line does without
     sys.setswitchinterval(SWITCH)
+    raise_descriptor_limit()
     logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)
@@ -41,6 +43,12 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
         if ours is None or others is not None:
             raise
         raise _first(ours) from None
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files as are allowed: 1,024 is what programs get that still use select(2)."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def started(uptime: float) -> str:

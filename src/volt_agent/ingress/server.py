@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
 from .health import Standing
-from .limits import Limits
+from .limits import Limits, affordable
 from .observer import Observer
 from .outside import OutsideNames
 from .poller import Poller
@@ -56,7 +57,7 @@ class Ingress:
     ) -> None:
         self._settings, self._bus = settings, bus
         self._poller = Poller()
-        self.proxy = Proxy(self._poller, Limits())
+        self.proxy = Proxy(self._poller, _limits())
         self._health = Prober(self._poller, settings.health)
         self._health.on_change = self._health_changed
         self.proxy.on_result = self._health.note
@@ -291,6 +292,19 @@ class Ingress:
             if scheme not in busy:
                 self._bus.publish(Repaired(what=f"ingress port {door.port}", effective_ms=0.0))
         self._said = busy
+
+
+def _limits() -> Limits:
+    descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = affordable(descriptors)
+    if limits.connections < Limits().connections:
+        log.warning(
+            "%d open files are allowed: the ingress takes %d connections, not %d (LimitNOFILE=)",
+            descriptors,
+            limits.connections,
+            Limits().connections,
+        )
+    return limits
 
 
 async def _nobody() -> None:
