@@ -142,7 +142,8 @@ def stops(host: Host, servers: dict[str, Process], rounds: int) -> Sequence[floa
 
 def answers(host: Host, count: int) -> tuple[list[float], list[float]]:
     """Milliseconds of answers to questions for a name, and to commands."""
-    names, commands = [], []
+    names: list[float] = []
+    commands: list[float] = []
     for _ in range(count):
         for samples, ask in ((names, ask_name), (commands, ask_agent)):
             began = time.perf_counter()
