@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import anyio
+from msgspec.structs import replace
 
 from ..bus import Bus
 from ..errors import VoltError
@@ -182,7 +183,10 @@ class Ingress:
 
     def doors(self) -> list[DoorState]:
         ports = self._settings.ports
-        return self._doors.states({"http": ports.http, "https": ports.https})
+        states = self._doors.states({"http": ports.http, "https": ports.https})
+        if ports.enabled:
+            return states
+        return [replace(each, reason="ingress.enabled is false") for each in states]
 
     def refusal(self, scheme: Scheme) -> OSError | None:
         """Why a wanted door could not be opened."""
@@ -195,6 +199,8 @@ class Ingress:
             for each in self.doors()
             if each.state == "busy"
         ]
+        if not self._settings.ports.enabled and self._routing.has_routes:
+            found.append("ingress: switched off (ingress.enabled is false): no route is served")
         requests = self._observer.log
         if requests is not None and requests.problem is not None:
             found.append(f"ingress: access log {requests.place}: {requests.problem}")
