@@ -12,8 +12,8 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 export PYTHON
 
-.PHONY: help demo sandbox test test-long test-host bench deb install uninstall lint format clean \
-    set-up peers
+.PHONY: help demo sandbox test test-long test-host conformance bench deb install uninstall lint \
+    format clean set-up peers
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -25,7 +25,7 @@ sandbox: set-up  ## a shell on a private host with the agent running, to play in
 	@$(RUN) -m scripts.sandbox
 
 test: set-up-test lint  ## ruff, mypy, and every test that takes seconds
-	$(PYTEST) $(PARALLEL) -m "not long and not host" $(ARGS)
+	$(PYTEST) $(PARALLEL) -m "not long and not host and not conformance" $(ARGS)
 
 test-long: set-up-test  ## the tests that take minutes
 	$(PYTEST) -m long $(ARGS)
@@ -33,6 +33,10 @@ test-long: set-up-test  ## the tests that take minutes
 test-host: set-up-test  ## the tests on booted systemd hosts and virtual machines
 	@scripts/set-up host
 	$(PYTEST) -m host $(ARGS)
+
+conformance: set-up-test  ## judges from elsewhere: h1spec, Autobahn, sslyze, slowhttptest
+	@scripts/set-up conformance
+	$(PYTEST) -m conformance -s $(ARGS)
 
 bench: set-up-test peers  ## every figure of the README, each beside its peer
 	@for file in $$(grep -l 'options(__doc__)' benchmarks/*.py); do \

@@ -1,14 +1,16 @@
 """What changes of routes cost: lost requests and tunnels under load, and the time of one change.
 
 50 keep-alive clients and 200 tunnels go through the ingress of a private host while 100 routes come
-or go and 20 reloads happen; beside it nginx, whose configuration is replaced as often. Then routes
-are added where there are 1,000 already.
+or go and 20 reloads happen; beside it nginx and Caddy, whose configuration is replaced as often.
+Then routes are added where there are 1,000 already.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +35,7 @@ CLIENTS, TUNNELS = 50, 200
 CHANGES, RELOADS = 100, 20
 MANY = 1000
 ORIGIN = "127.0.0.1:9000"
+CADDY_CONTROL = "127.0.0.1:2019"
 _NGINX = """
 daemon off; worker_processes 1; pid {room}/nginx.pid; error_log /dev/null;
 events {{ worker_connections 4096; }}
@@ -61,6 +64,7 @@ def main() -> None:
         report, workers = nginx(host, changes + reloads)
         _show(figures, "nginx", report, limited=False)
         figures.value("nginx: processes afterwards, of 2", workers, "")
+        _show(figures, "Caddy", caddy(host, changes + reloads), limited=False)
         origin.stop()
     for what, samples in asyncio.run(additions(20 if quick else 200)).items():
         median = figures.samples(what, samples)
@@ -122,6 +126,42 @@ def nginx(host: Host, reloads: int) -> tuple[Mapping[str, int], int]:
     report = _under_load(host, 8081, reload)
     process.end(within=20)
     return report, workers
+
+
+def caddy(host: Host, reloads: int) -> Mapping[str, int]:
+    """The same for configurations that Caddy is given over its control port."""
+    path = ROOM / "caddy.json"
+
+    def write(routes: int) -> None:
+        proxied = {"handler": "reverse_proxy", "upstreams": [{"dial": ORIGIN}]}
+        hosts = ["app.example.com", *(f"x{number}.example.com" for number in range(routes))]
+        made = [{"match": [{"host": [each]}], "handle": [proxied]} for each in hosts]
+        server = {"listen": [":8082"], "automatic_https": {"disable": True}, "routes": made}
+        config = {
+            "admin": {"listen": CADDY_CONTROL, "config": {"persist": False}},
+            "logging": {"logs": {"default": {"level": "PANIC"}}},
+            "apps": {"http": {"servers": {"all": server}}},
+        }
+        host.path(path).write_text(json.dumps(config))
+
+    write(1)
+    process = host.start(
+        find("caddy"), "run", "--config", str(path), stderr=subprocess.DEVNULL,
+        environment={"HOME": str(ROOM)},
+    )  # fmt: skip
+    wait_until(lambda: _listens(host, 8082), "Caddy listens", 10)
+
+    def reload() -> None:
+        for number in range(reloads):
+            write(number + 1)
+            host.run(
+                "curl", "-sf", "-H", "Content-Type: application/json", "--data", f"@{path}",
+                f"http://{CADDY_CONTROL}/load",
+            )  # fmt: skip
+
+    report = _under_load(host, 8082, reload)
+    process.end(within=20)
+    return report
 
 
 def _listens(host: Host, port: int) -> bool:

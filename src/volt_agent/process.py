@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import gc
 import os
+import resource
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -35,6 +36,7 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
     gc.enable()  # the command line does without
     gc.set_threshold(*COLLECT)
     sys.setswitchinterval(SWITCH)
+    raise_descriptor_limit()
     logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)
@@ -53,6 +55,12 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
 def settle() -> None:
     """What is there now stays: full collections need not look at it again."""
     gc.freeze()
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files as are allowed: 1,024 is what programs get that still use select(2)."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def started(uptime: float) -> str:

@@ -220,3 +220,13 @@ def test_the_configuration_is_reloaded(site: Host) -> None:
     assert " 200 " in get(site, "app.example.com", "/silent", port=80)
     (line,) = site.path("/run/host/access.log").read_text().splitlines()
     assert json.loads(line)["path"] == "/logged"
+
+
+def test_an_ingress_that_is_off_says_so(site: Host) -> None:
+    """When a route is made, in its status and in the agent's."""
+    site.path("/run/host/config.yaml").write_text("ingress: {enabled: false}\n")
+    volt(site, "agent reload")
+    said = volt(site, "ingress create --name web --hostname app.example.com --backend web:8080")
+    assert "warning: ingress: switched off (ingress.enabled is false)" in said
+    assert "ingress.enabled is false" in volt(site, "ingress status")
+    assert "ingress.enabled is false" in volt(site, "status")

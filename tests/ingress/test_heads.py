@@ -339,6 +339,12 @@ def test_a_response_with_two_readings_is_refused(lines: tuple[str, ...]) -> None
     assert raised.value.status == 502
 
 
+def test_a_response_of_other_line_ends_is_refused_at_once() -> None:
+    """It is over without the end that a head has: nothing more would come."""
+    with pytest.raises(Refused):
+        read_response(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", to_head=False)
+
+
 def test_a_response_may_come_in_any_pieces() -> None:
     """Every beginning of it is incomplete."""
     data = request("HTTP/1.1 200 OK", "Content-Length: 5", "Server: x")

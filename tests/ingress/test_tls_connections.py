@@ -15,6 +15,7 @@ from tests.ingress.tls_bench import TlsBench, client_context, route, tls_bench
 from volt_agent.ingress.client_hello import HELLO_MAX, NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME
 from volt_agent.ingress.limits import Limits
 from volt_agent.ingress.targets import Endpoint, Target
+from volt_agent.process import resident_bytes
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -405,3 +406,21 @@ def test_many_connections_come_and_go_without_a_trace() -> None:
         while tls.made.do(lambda: len(tls.proxy.clients)):
             pass
         assert not tls.proxy._per_address
+
+
+def test_no_hello_leaves_memory_behind() -> None:
+    """Whole, huge, garbled and half ones: what a thousand of them took is there for the next."""
+    hello = openssl_hello("b.example")
+    huge = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc" + b"\0" * 16_000
+    kinds = (hello, hello[:50], huge * 4, hello[:40] + b"\xff" * 200, b"\x16\x03\x01\0\0")
+    sizes = []
+    with tls_bench(answers(OK)) as tls:
+        for _ in range(4):
+            for number in range(300):
+                client = tls.connect()
+                with suppress(ConnectionError):
+                    client.send(kinds[number % len(kinds)])
+                client.close()
+            nothing_is_left(tls)
+            sizes.append(resident_bytes())
+    assert sizes[-1] - sizes[0] < 4 << 20

@@ -167,3 +167,27 @@ def test_ports_are_needed_by_routes(
     """http by any, https by one with TLS in any form."""
     routes = [Route(f"r{each}", 1, "a.example.com", "/", (), tls=each) for each in tls]
     assert ports.needed_by(routes) == needed
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tls": "manual", "certificate": "/b.pem", "private_key": "/b.key"},
+        {"tls": "auto"},
+    ],
+)
+def test_a_host_has_one_certificate(other: dict[str, Any]) -> None:
+    """Nothing but the name tells which one to show: the route that brought it is named."""
+    manual = {"tls": "manual", "certificate": "/a.pem", "private_key": "/a.key"}
+    snapshot = with_routes(asked("first", hostname="a.b", **manual))
+    with pytest.raises(Refused, match="another certificate already, by route first"):
+        create_route(snapshot, asked("second", hostname="a.b", path="/x", **other))
+    create_route(snapshot, asked("second", hostname="a.b", path="/x", **manual))
+    create_route(snapshot, asked("second", hostname="c.b", **other))
+
+
+@pytest.mark.parametrize("path", ["/a//b", "/a/../b", "/./a", "/%61"])
+def test_a_path_is_written_in_one_way(path: str) -> None:
+    """What others would take for another one is refused."""
+    with pytest.raises(Invalid, match="in other words"):
+        with_routes(asked(path=path))

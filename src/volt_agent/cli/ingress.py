@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -154,8 +155,8 @@ def create(
         tls=one_of("--tls", tls, TLS_MODES),
         cert=_absolute(cert),
         key=_absolute(key),
-        timeout=timeout,
-        drain=drain,
+        timeout=_seconds("--timeout", timeout),
+        drain=_seconds("--drain", drain),
         redirect=not no_redirect,
         health_path=health_path,
         body_limit=body_limit,
@@ -169,8 +170,8 @@ def create(
         for each in made.backends
         if each.status != "healthy"
     ]
-    text = "\n".join([f"route {made.name} {done}: {_place(made)}", *notes, *made.warnings])
-    session.done(made, text)
+    warnings = [f"warning: {each}" for each in made.warnings]
+    session.done(made, "\n".join([f"route {made.name} {done}: {_place(made)}", *notes, *warnings]))
 
 
 @command("delete", examples=("volt ingress delete --name web",))
@@ -279,6 +280,13 @@ def _status_text(found: IngressStatus, colour: bool) -> str:
     ports = section("LISTENERS", table(found.listeners, LISTENERS, colour=colour))
     routes = section("ROUTES", table(found.routes, FIGURES, colour=colour))
     return totals + ports + routes
+
+
+def _seconds(option: str, number: float) -> float:
+    """JSON has no words for what is no number."""
+    if not math.isfinite(number):
+        raise Invalid(f"{option} {number} is out of range", "seconds, up to a day")
+    return number
 
 
 def _absolute(path: str | None) -> str | None:

@@ -18,10 +18,13 @@ _trailer_beginning = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++(?::[\t -~\x80-\xff]*+)?)?\r?"
 ).fullmatch
 TRAILER_MAX = 8192  # bytes, all trailer fields together
-# Fields that would change the message after the fact (RFC 9110, section 6.5.1).
-_NEVER_TRAILING = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect")
-)
+# Fields that would change the message after the fact (RFC 9110, section 6.5.1), or that heads are
+# cleaned of: some backends take trailer fields for others.
+_never_trailing = re.compile(
+    rb"(?i:host|content[-_](?:length|type|encoding|range)|transfer[-_]encoding|connection|upgrade|"
+    rb"expect|te|trailer|authorization|cookie|proxy[-_].*|forwarded|x[-_]forwarded[-_].*|"
+    rb"x[-_]real[-_]ip|via)"
+).fullmatch
 _BEFORE, _OVER = -1, -2  # the last chunk; the end of the body
 
 
@@ -106,6 +109,6 @@ class Chunks:
             self._trailer = _OVER
             return match.end()
         self._trailer += match.end() - position
-        if self._trailer > TRAILER_MAX or match[1].lower() in _NEVER_TRAILING:
+        if self._trailer > TRAILER_MAX or _never_trailing(match[1]):
             raise Refused(400, "a trailer field that may not be one")
         return match.end()

@@ -341,7 +341,8 @@ def read_response(data: bytes, *, to_head: bool) -> ResponseHead | None:
     """
     match = _response(data)
     if match is None:
-        if len(data) > HEAD_MAX or b"\r\n\r\n" in data or not _may_begin_response(data):
+        is_over = b"\r\n\r\n" in data or b"\n\n" in data
+        if len(data) > HEAD_MAX or is_over or not _may_begin_response(data):
             raise Refused(502, "the backend's answer is no HTTP response")
         return None
     if match.end() > HEAD_MAX:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+# Descriptors that the ingress leaves to the rest of the agent: this many, and this share of all.
+_KEPT, _KEPT_SHARE = 256, 0.25
 
 
 class Limits(Struct, frozen=True):
@@ -33,3 +37,13 @@ class Limits(Struct, frozen=True):
     handshakes: int = 1_000
     pool: int = 256
     ahead: int = 65_536
+
+
+def affordable(descriptors: int) -> Limits:
+    """The usual limits, with no more connections than a process that may have so many descriptors
+    can serve: each may need a second one to a backend. Whatever strangers do at the ingress, there
+    are some left for the control socket, for DNS and for the kernel."""
+    usual = Limits()
+    kept = max(_KEPT, int(descriptors * _KEPT_SHARE))
+    connections = max((descriptors - kept) // 2, 16)
+    return replace(usual, connections=min(connections, usual.connections))

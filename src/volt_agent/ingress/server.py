@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import anyio
+from msgspec.structs import replace
 
 from ..bus import Bus
 from ..errors import VoltError
@@ -21,7 +23,7 @@ from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
 from .health import Standing
-from .limits import Limits
+from .limits import Limits, affordable
 from .observer import Observer
 from .outside import OutsideNames
 from .poller import Poller
@@ -56,7 +58,7 @@ class Ingress:
     ) -> None:
         self._settings, self._bus = settings, bus
         self._poller = Poller()
-        self.proxy = Proxy(self._poller, Limits())
+        self.proxy = Proxy(self._poller, _limits())
         self._health = Prober(self._poller, settings.health)
         self._health.on_change = self._health_changed
         self.proxy.on_result = self._health.note
@@ -186,7 +188,10 @@ class Ingress:
 
     def doors(self) -> list[DoorState]:
         ports = self._settings.ports
-        return self._doors.states({"http": ports.http, "https": ports.https})
+        states = self._doors.states({"http": ports.http, "https": ports.https})
+        if ports.enabled:
+            return states
+        return [replace(each, reason="ingress.enabled is false") for each in states]
 
     def refusal(self, scheme: Scheme) -> OSError | None:
         """Why a wanted door could not be opened."""
@@ -199,6 +204,8 @@ class Ingress:
             for each in self.doors()
             if each.state == "busy"
         ]
+        if not self._settings.ports.enabled and self._routing.has_routes:
+            found.append("ingress: switched off (ingress.enabled is false): no route is served")
         requests = self._observer.log
         if requests is not None and requests.problem is not None:
             found.append(f"ingress: access log {requests.place}: {requests.problem}")
@@ -296,6 +303,19 @@ class Ingress:
             if scheme not in busy:
                 self._bus.publish(Repaired(what=f"ingress port {door.port}", effective_ms=0.0))
         self._said = busy
+
+
+def _limits() -> Limits:
+    descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = affordable(descriptors)
+    if limits.connections < Limits().connections:
+        log.warning(
+            "%d open files are allowed: the ingress takes %d connections, not %d (LimitNOFILE=)",
+            descriptors,
+            limits.connections,
+            Limits().connections,
+        )
+    return limits
 
 
 async def _nobody() -> None:

@@ -3,7 +3,8 @@
 Hosts are looked up exactly, then as `*.` and the rest after the first label (then after the second,
 and so on: the longest rest wins), then as the default route. On one host the longest path prefix on
 segment borders wins. A host that has a route does not fall through to a wildcard's: what one
-certificate and one owner serve stays together. Paths are compared as the client wrote them.
+certificate and one owner serve stays together. Paths are compared as `model.paths` reads
+them, and passed on as the client wrote them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from ..model.paths import is_unusual, lenient, normal
 from ..model.route import ANY_HOST, Route, Side
 from .targets import Target
 
@@ -100,12 +102,20 @@ class Hosts(Generic[T]):
 
 
 def _prefix(path: str) -> bytes:
-    return path.rstrip("/").encode() or b"/"
+    return normal(path.encode())
 
 
 def _longest(paths: Mapping[bytes, T], target: bytes) -> T | None:
     query = target.find(b"?")
     path = target if query < 0 else target[:query]
+    if is_unusual(path) is None:
+        return _walk(paths, path)
+    found = _walk(paths, normal(path))
+    # One that some backend would take for a path of another route leads nowhere.
+    return found if found is _walk(paths, lenient(path)) else None
+
+
+def _walk(paths: Mapping[bytes, T], path: bytes) -> T | None:
     if path != b"/":
         path = path.rstrip(b"/") or b"/"
     if len(path) > _PATH_MAX:

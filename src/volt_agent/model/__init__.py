@@ -7,6 +7,7 @@
             TunedSetting: what users set it to
 `firewall`  Rule, Policy, Forward; Peer: one end of them
 `route`     Route, Backend: what the ingress does
+`paths`     paths that can be written in several ways, in one of them
 `project`   Project: what a Compose file has made
 `ports`     port ranges and protocols, as users write them
 `names`     which names are allowed, and the interface names made from them

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ..errors import Invalid, Refused
 from ..model.lookup import find, shortened
 from ..model.names import check_name, is_label
+from ..model.paths import normal
 from ..model.ports import parse_range
 from ..model.route import ANY_HOST, USUAL_PORTS, Backend, IngressPorts, Route, TlsMode
 from ..model.snapshot import Change, Snapshot
@@ -72,12 +73,9 @@ def create_route(snapshot: Snapshot, asked: Asked, ports: IngressPorts = USUAL_P
         same = replace(route, sequence=existing.sequence)
         check_same(f"route {route.name}", existing, same, _FIELDS)
         return Change()
-    other = _clash(snapshot, route)
-    if other is not None:
-        raise Refused(
-            f"{place(route)} is taken by route {other.name}",
-            f"choose another path, or: volt ingress delete --name {other.name}",
-        )
+    for other in snapshot.routes.values():
+        if other.hostname == route.hostname:
+            _check_neighbour(route, other)
     for port in ports.needed_by((route,)).values():
         forward = forward_of(snapshot, port)
         if forward is not None:
@@ -161,8 +159,7 @@ def parse_backend(text: str) -> Backend:
 def place(route: Route) -> str:
     """`https://app.example.com/v1`: what two routes cannot share."""
     scheme = {"plain": "http://", "tls": "https://", "passthrough": "TLS for "}[route.side]
-    host = "any host" if route.hostname == ANY_HOST else route.hostname
-    return f"{scheme}{host}{'' if route.side == 'passthrough' else route.path}"
+    return f"{scheme}{_host(route)}{'' if route.side == 'passthrough' else route.path}"
 
 
 def _parse_backend_host(host: str, text: str) -> str:
@@ -191,6 +188,9 @@ def _parse_path(option: str, text: str) -> str:
     if not _PATH.fullmatch(text):
         hint = f"it begins with a slash: /{text}" if _PATH.fullmatch(f"/{text}") else ""
         raise Invalid(f"{option} {shortened(text)!r} is not a path", hint or "for example /v1")
+    usual = normal(text.encode()).decode()
+    if option == "--path" and text.rstrip("/") != usual.rstrip("/"):
+        raise Invalid(f"--path {shortened(text)!r} is {usual} in other words", "write that")
     return text.rstrip("/") or "/" if option == "--path" else text
 
 
@@ -225,17 +225,36 @@ def _check_passthrough(asked: Asked, hostname: str) -> None:
         raise Invalid("--tls passthrough cannot see requests: no --health-path, no --body-limit")
 
 
-def _clash(snapshot: Snapshot, route: Route) -> Route | None:
-    """Another route for the same host, path and side. A host whose TLS ends at its backend cannot
-    end here as well."""
-    for other in snapshot.routes.values():
-        if other.hostname != route.hostname:
-            continue
-        if other.side == route.side and other.path == route.path:
-            return other
-        if {other.side, route.side} == {"tls", "passthrough"}:
-            return other
-    return None
+def _check_neighbour(route: Route, other: Route) -> None:
+    """Raises Refused if `route` cannot be beside `other`, which is for the same host."""
+    remove = f"or: volt ingress delete --name {other.name}"
+    if {other.side, route.side} == {"tls", "passthrough"}:
+        raise Refused(
+            f"TLS for {_host(route)} is taken by route {other.name}",
+            f"TLS of a host either ends here or at its backend; {remove}",
+        )
+    if other.side != route.side:
+        return
+    if other.path == route.path:
+        raise Refused(
+            f"{place(route)} is taken by route {other.name}", f"choose another path, {remove}"
+        )
+    if _certificate(other) != _certificate(route):
+        raise Refused(
+            f"{_host(route)} has another certificate already, by route {other.name}",
+            f"a host has one: {_certificate(other)}; {remove}",
+        )
+
+
+def _certificate(route: Route) -> str:
+    """The options that say which certificate is shown for a route's host."""
+    if route.tls != "manual":
+        return f"--tls {route.tls}"
+    return f"--tls manual --cert {route.certificate} --key {route.private_key}"
+
+
+def _host(route: Route) -> str:
+    return "any host" if route.hostname == ANY_HOST else route.hostname
 
 
 def _is_ipv6(host: str) -> bool:
