@@ -144,7 +144,8 @@ def test_the_same_commands_work_when_the_kernel_does(site: Host) -> None:
 
 def test_a_rollback_that_is_refused_is_insisted_on(running: Host) -> None:
     """The change stays whole, with its rule in force and in the list, until the kernel takes it."""
-    command = "net firewall add --name lock-out --source any --dest host --action drop --confirm 5s"
+    command = "net firewall add --name lock-out --source any --dest host --action drop --confirm 4s"
+    wait_until(lambda: not running.call("net.status")["firewall"]["settling"], "settled")
     shape = rules_of(running)
     running.volt(*command.split())
     rules = ruleset(running)
