@@ -40,7 +40,7 @@ class Chunks:
         self._trailer = _BEFORE  # or _OVER, or the bytes of trailer fields so far
         self.payload: list[bytes] = []
 
-    def feed(self, data: bytes) -> int:
+    def feed(self, data: bytes | memoryview) -> int:
         """How many bytes of `data` belong to the body if it ends there; -1 if it goes on.
 
         Raises Refused (400).

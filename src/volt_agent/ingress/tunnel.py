@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from .connection import PIECE, WOULD_WAIT, Connection
+from .connection import WOULD_WAIT, Connection
 
 _LAST = 30.0  # seconds to take what still waits once the other end is gone
 
@@ -54,7 +54,7 @@ class TunnelEnd(Connection):
 
     def _readable(self) -> None:
         try:
-            data = self._recv(PIECE)
+            data = self._receive()
         except WOULD_WAIT:
             return
         except OSError:
