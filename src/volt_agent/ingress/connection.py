@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from .pipes import PIPE_SIZE, Pipe
+from .pipes import PIPE_SIZE, POUR_MIN, Pipe
 from .poller import BROKEN, IN, NEVER, OUT, PIECE, Poller
 
 # What a socket raises when it would have to wait.
@@ -91,13 +91,13 @@ class Connection:
     def _pour(self, sink: Connection, most: int) -> int | None:
         """Let up to `most` bytes flow to `sink` without reading them; how many came, 0 at the end.
         None if they have to be read. Raises OSError as recv(2) does."""
-        if most < PIPE_SIZE or self.is_tls or sink.is_tls or sink._output or sink.is_closed:
+        if most < POUR_MIN or self.is_tls or sink.is_tls or sink._output or sink.is_closed:
             return None
         pipe = self.poller.pipes.obtain()
         if pipe is None:
             return None
         try:
-            count = pipe.take(self.fd, PIPE_SIZE)
+            count = pipe.take(self.fd, min(most, PIPE_SIZE))
         except OSError:
             self.poller.pipes.release(pipe)
             raise
