@@ -6,9 +6,12 @@ been cut out with the head (`heads`).
 
 from __future__ import annotations
 
+import functools
+
 from .heads import RequestHead
 
 
+@functools.lru_cache(1024)
 def tail_for(address: str, *, is_tls: bool) -> bytes:
     """The last fields and the end of each head: the same for all requests of a connection."""
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n\r\n" % (

@@ -12,11 +12,11 @@ import contextlib
 import fcntl
 import os
 
-# Bytes that a pipe holds: a body of 10 MiB costs a third more CPU with a quarter of it, and three
-# times as much with a sixteenth. All pipes together hold half of what a user without privileges may
-# have (pipe-user-pages-soft, pipe(7)).
-PIPE_SIZE = 1_048_576
-PIPES_MAX = 32
+# Bytes that a pipe holds: a body of 10 MiB costs twice as much with a quarter of it, and two thirds
+# with four times as much, which is too much to wait for one slow client.
+PIPE_SIZE = 262_144
+# All together hold half of what a user without privileges may have (pipe-user-pages-soft, pipe(7)).
+PIPES_MAX = 128
 _SPARE_MAX = 8
 # Bytes still to come for which a pipe is worth it.
 POUR_MIN = 16_384
