@@ -21,7 +21,7 @@ import ssl
 import struct
 import termios
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .backend import Backend
 from .chunks import Chunks
@@ -100,13 +100,12 @@ class Client(Connection):
     target: Target | None
     endpoint: Endpoint | None
 
-    def __init__(self, proxy: Proxy, sock: socket.socket, address: str, *, is_tls: bool) -> None:
-        super().__init__(proxy.poller, sock)
+    def __init__(self, proxy: Proxy, sock: socket.socket, address: str, secure: Any = None) -> None:
+        super().__init__(proxy.poller, sock, secure)
         self.proxy = proxy
         self.address = address
-        self.is_tls = is_tls
         self.is_trusted = proxy.trusts(address)
-        self._tail = tail_for(address, is_tls=is_tls)
+        self._tail = tail_for(address, is_tls=self.is_tls)
         self._is_waiting = True
         self.is_busy = self._is_leaving = False
         self._buffer = b""
@@ -614,9 +613,10 @@ class Client(Connection):
             return
         self.deadline = self.poller.now + self.proxy.limits.linger
         try:
-            if isinstance(self.sock, ssl.SSLSocket):
+            if self._secure is not None:
+                # Says that this is the end; does not wait for the other's.
                 with contextlib.suppress(ssl.SSLWantReadError):
-                    self.sock.unwrap()  # says that this is the end; does not wait for the other's
+                    self._secure.shutdown()
             self.sock.shutdown(socket.SHUT_WR)
         except (OSError, ValueError):
             self.close()

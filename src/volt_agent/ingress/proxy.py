@@ -160,7 +160,7 @@ class Proxy:
         return Listener(self, sock, self._begin_tls)
 
     def _begin_plain(self, sock: socket.socket, address: str) -> None:
-        client = Client(self, sock, address, is_tls=False)
+        client = Client(self, sock, address)
         self.welcome(client)
         self.poller.add(client.fd, IN, client.event)
 

@@ -90,6 +90,12 @@ def _is_good(sock: socket.socket, family: socket.AddressFamily, port: int) -> bo
         return False
 
 
+class _Accepted(socket.SocketType):
+    """The class in C, and what TLS needs of its socket."""
+
+    __slots__ = ("__weakref__",)
+
+
 def accept(listening: socket.socket, family: int) -> tuple[socket.socket, str]:
     """The next connection, non-blocking, and its peer's address; `family` is that of `listening`.
     Raises OSError as accept(2) does.
@@ -99,6 +105,6 @@ def accept(listening: socket.socket, family: int) -> tuple[socket.socket, str]:
     """
     direct: Any = listening
     descriptor, address = direct._accept()
-    made: Any = socket.SocketType(family, socket.SOCK_STREAM, 0, descriptor)
+    made: Any = _Accepted(family, socket.SOCK_STREAM, 0, descriptor)
     made.setblocking(False)
     return made, address[0]
