@@ -69,34 +69,41 @@ class Pipes:
     """All pipes of a data path."""
 
     def __init__(self) -> None:
+        self._all: set[Pipe] = set()
         self._spare: list[Pipe] = []
-        self._count = 0
 
     def __repr__(self) -> str:
-        return f"<Pipes [{self._count}, {len(self._spare)} of them spare]>"
+        return f"<Pipes [{len(self._all)}, {len(self._spare)} of them spare, {self.held} bytes]>"
+
+    @property
+    def held(self) -> int:
+        """Bytes in all of them together."""
+        return sum(each.held for each in self._all)
 
     def obtain(self) -> Pipe | None:
         """An empty one; None if there are too many."""
         if self._spare:
             return self._spare.pop()
-        if self._count >= PIPES_MAX:
+        if len(self._all) >= PIPES_MAX:
             return None
         try:
             pipe = Pipe()
         except OSError:
             return None
-        self._count += 1
+        self._all.add(pipe)
         return pipe
 
     def release(self, pipe: Pipe) -> None:
         """Take one back, whatever is in it."""
-        if pipe.held or len(self._spare) >= _SPARE_MAX:
-            self._count -= 1
+        if pipe or len(self._spare) >= _SPARE_MAX:
+            self._all.remove(pipe)
             pipe.close()
         else:
             self._spare.append(pipe)
 
     def close(self) -> None:
+        """Close those that nobody has."""
         while self._spare:
-            self._spare.pop().close()
-            self._count -= 1
+            pipe = self._spare.pop()
+            self._all.remove(pipe)
+            pipe.close()
