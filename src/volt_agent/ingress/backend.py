@@ -355,6 +355,8 @@ class Backend(Connection):
         assert client is not None
         self.peer = client.peer = None
         endpoint.outstanding -= 1
+        if endpoint.is_doubted:
+            client.proxy.on_result(endpoint, True)
         limits, idle = client.proxy.limits, endpoint.idle
         # A request that was answered before all of it was sent is still going on at the other side:
         # whatever came next here would be taken for the rest of its body.
