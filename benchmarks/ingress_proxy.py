@@ -1,4 +1,5 @@
-"""The data path with its counters and access log. Arguments: ports of the two origins, how many routes, the own port.
+"""The data path with its counters and access log. Arguments: ports of the two origins, how many
+routes, the own port.
 
 Every route has a host of its own (h0.example.com, ...) and leads to the first origin; /post there
 leads to the second.

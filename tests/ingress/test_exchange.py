@@ -329,10 +329,13 @@ def test_a_client_that_goes_takes_its_request_along() -> None:
 def test_a_doubted_backend_that_answers_is_told_of_once() -> None:
     """Only where that is news: whoever is told costs time for each request."""
     told: list[bool] = []
+
+    def tell(endpoint: Endpoint, ok: bool) -> None:
+        told.append(ok)
+        endpoint.is_doubted = False
+
     with bench(answers(OK)) as made:
-        made.proxy.on_result = lambda endpoint, ok: (
-            told.append(ok) or setattr(endpoint, "is_doubted", False)
-        )
+        made.proxy.on_result = tell
         made.target.endpoints[0].is_doubted = True
         client = made.client()
         for _ in range(3):
