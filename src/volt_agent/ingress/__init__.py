@@ -8,7 +8,7 @@ A request's way::
 What is decided, as plain functions and values:
 
 `heads`         request and response heads: strictly one reading, or a refusal with a status
-`usual`         the heads that nearly everybody sends, read in one step; the others are left to `heads`
+`usual`         the heads that nearly everybody sends, read in one step
 `chunks`        the framing of chunked bodies, checked before it is passed on
 `forwarded`     what a backend is told of the client
 `table`         RouteTable: host and path -> what answers; another one after each change
