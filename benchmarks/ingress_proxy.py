@@ -1,4 +1,5 @@
-"""The data path alone. Arguments: ports of the two origins, how many routes, the own port.
+"""The data path with its counters and access log. Arguments: ports of the two origins, how many
+routes, the own port.
 
 Every route has a host of its own (h0.example.com, ...) and leads to the first origin; /post there
 leads to the second.
@@ -11,7 +12,9 @@ import signal
 import socket
 import sys
 
+from volt_agent.ingress.counters import Counters
 from volt_agent.ingress.limits import Limits
+from volt_agent.ingress.observer import Observer
 from volt_agent.ingress.poller import Poller
 from volt_agent.ingress.proxy import Proxy
 from volt_agent.ingress.table import RouteTable
@@ -29,6 +32,8 @@ async def main(origin: int, bodies: int, routes: int, port: int) -> None:
     poller = Poller()
     poller.start()
     proxy = Proxy(poller, Limits())
+    proxy.observer = observer = Observer(Counters(poller.now))
+    observer.log_to("/dev/null")
     backends = (Backend("web", 80),)
     made = [Route(f"r{i}", i, f"h{i}.example.com", "/", backends) for i in range(routes)]
     targets = {each.name: target(each.name, origin) for each in made}
@@ -43,6 +48,7 @@ async def main(origin: int, bodies: int, routes: int, port: int) -> None:
         await stopped.wait()
         listener.close()
     await proxy.drain(0)
+    observer.log_to(None)
     poller.close()
 
 

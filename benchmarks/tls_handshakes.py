@@ -20,7 +20,9 @@ from benchmarks.figures import Figures, options
 from benchmarks.ingress_peers import OTHER_CORE, PROXY_CORE, Daemon, Field, free_port
 from tests.ingress.authority import Authority, key_pem, pem_of, rsa_key
 from volt_agent.ingress.certificate import Files
+from volt_agent.ingress.counters import Counters
 from volt_agent.ingress.limits import Limits
+from volt_agent.ingress.observer import Observer
 from volt_agent.ingress.poller import Poller
 from volt_agent.ingress.proxy import Proxy
 from volt_agent.ingress.table import RouteTable
@@ -42,6 +44,8 @@ async def serve(file: str, origin: int, port: int) -> None:
     poller = Poller()
     poller.start()
     proxy = Proxy(poller, Limits())
+    proxy.observer = observer = Observer(Counters(poller.now))
+    observer.log_to("/dev/null")
     target = Target("web")
     target.lead_to([Endpoint(("127.0.0.1", origin), "web:80")])
     route = Route("web", 1, HOST, "/", (Backend("web", 80),), tls="manual")
@@ -55,6 +59,7 @@ async def serve(file: str, origin: int, port: int) -> None:
         await stopped.wait()
         listener.close()
     await proxy.drain(0)
+    observer.log_to(None)
     poller.close()
 
 

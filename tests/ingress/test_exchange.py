@@ -8,6 +8,7 @@ import pytest
 
 from tests.ingress.bench import Peer, answers, bench
 from volt_agent.ingress.limits import Limits
+from volt_agent.ingress.targets import Endpoint
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -323,3 +324,22 @@ def test_a_client_that_goes_takes_its_request_along() -> None:
         assert asked.wait(10)
         client.close()
         assert gone.wait(10)
+
+
+def test_a_doubted_backend_that_answers_is_told_of_once() -> None:
+    """Only where that is news: whoever is told costs time for each request."""
+    told: list[bool] = []
+
+    def tell(endpoint: Endpoint, ok: bool) -> None:
+        told.append(ok)
+        endpoint.is_doubted = False
+
+    with bench(answers(OK)) as made:
+        made.proxy.on_result = tell
+        made.target.endpoints[0].is_doubted = True
+        client = made.client()
+        for _ in range(3):
+            client.send(GET)
+            client.head()
+            client.exactly(2)
+        assert told == [True]

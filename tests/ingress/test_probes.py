@@ -128,6 +128,24 @@ def test_requests_put_a_backend_out_and_a_check_brings_it_back() -> None:
     run(test)
 
 
+def test_an_answer_ends_a_row_of_failures() -> None:
+    """Bad results with good requests between them are not in a row."""
+
+    async def test() -> None:
+        with listening() as sock:
+            async with prober(HealthSection(interval=60.0, fall=2)) as made:
+                endpoint = admitted(made, sock.getsockname())
+                await until(lambda: endpoint.is_usable)
+                for _ in range(3):
+                    made.note(endpoint, False)
+                    assert endpoint.is_doubted
+                    made.note(endpoint, True)
+                    assert not endpoint.is_doubted
+                assert endpoint.is_usable
+
+    run(test)
+
+
 def test_one_check_serves_all_who_ask_the_same() -> None:
     """The second endpoint is usable at once; the check ends with the last one."""
 

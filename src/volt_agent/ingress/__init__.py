@@ -8,6 +8,7 @@ A request's way::
 What is decided, as plain functions and values:
 
 `heads`         request and response heads: strictly one reading, or a refusal with a status
+`usual`         the heads that nearly everybody sends, read in one step
 `chunks`        the framing of chunked bodies, checked before it is passed on
 `forwarded`     what a backend is told of the client
 `table`         RouteTable: host and path -> what answers; another one after each change
@@ -20,6 +21,7 @@ What is decided, as plain functions and values:
 What does it:
 
 `poller`        a private epoll set inside the loop, and coarse timers: the data path's own I/O
+`pipes`         what large plain bodies go through within the kernel (splice)
 `connection`    what both ends have in common: output that waits, backpressure, closing
 `client`        the client's end: heads, bodies, limits, refusals
 `backend`       the backend's end, and the pool of idle ones

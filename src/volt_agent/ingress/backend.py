@@ -8,19 +8,19 @@ import socket
 from typing import TYPE_CHECKING
 
 from .chunks import Chunks
-from .connection import PIECE, WOULD_WAIT, Connection
+from .connection import WOULD_WAIT, Connection, Data
 from .heads import CHUNKED, UNTIL_CLOSE, Refused, ResponseHead, read_response
+from .pipes import Pipe
 from .poller import IN, NEVER, OUT, Poller
 from .targets import Endpoint
+from .usual import read_answer
 
 if TYPE_CHECKING:
     from .client import Client
 
 _AT_HEAD = -3  # `_left` while the head of the answer is still to come
-# Heads of answers seen before -> (head for the client with its end, length of the body, status):
-# most servers repeat theirs for a second.
-_seen: dict[bytes, tuple[bytes, int, int]] = {}
-_SEEN_MAX, _SEEN_SIZE = 512, 1024
+# Bytes of an answer read at first. Most heads come with their body in less.
+_FIRST_PIECE = 16_384
 # 1xx answers in one piece of input; a flood of them would hold up everybody else.
 _INTERIM_MAX = 16
 # Troubles of this host, not of the backend.
@@ -118,15 +118,21 @@ class Backend(Connection):
             self.endpoint.outstanding -= 1
         return client
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         if not self._is_deaf:
             super().write(data)
+
+    def _pass_on_pipe(self, pipe: Pipe) -> None:
+        if self._is_deaf:
+            self.poller.pipes.release(pipe)
+        else:
+            super()._pass_on_pipe(pipe)
 
     def _cannot_write(self) -> None:
         # It may have answered before it closed: that is still to be read.
         self._is_deaf = True
         self._keeps = False
-        self._output = b""
+        self._discard_output()
         self._adjust()
         if self.peer is not None:
             self.peer.resume()
@@ -154,7 +160,7 @@ class Backend(Connection):
         return True
 
     def event(self, mask: int) -> None:
-        """The usual case in one piece: a whole answer with a head that was seen before."""
+        """The usual case in one piece: a whole answer with a usual head."""
         client = self.peer
         if (
             mask != IN
@@ -167,17 +173,18 @@ class Backend(Connection):
             super().event(mask)
             return
         try:
-            data = self._recv(PIECE)
+            data = self._recv(_FIRST_PIECE)
         except WOULD_WAIT:
             return
         except OSError:
             self._ended(client, is_clean=False)
             return
-        end = data.find(b"\r\n\r\n") + 4
-        seen = _seen.get(data[:end])
-        if seen is not None and len(data) - end == seen[1]:
+        head = read_answer(data)
+        if head is not None and len(data) - head.size == head.framing:
             self._release_to_pool()
-            client.answered(seen[2], seen[0] + data[end:])
+            client.answered(head, data[head.size :])
+        elif head is not None and len(data) - head.size < head.framing:
+            self._begin_body(head, data, client)
         elif data:
             self._read_head(data, client)
         else:
@@ -201,7 +208,10 @@ class Backend(Connection):
             self.close()
             return
         try:
-            data = self._recv(PIECE)
+            if self._left > 0 and (count := self._pour(client, self._left)) is not None:
+                self._poured(count, client)
+                return
+            data = self._receive()
         except WOULD_WAIT:
             return
         except OSError:
@@ -210,9 +220,18 @@ class Backend(Connection):
         if not data:
             self._ended(client, is_clean=True)
         elif self._left == _AT_HEAD:
-            self._read_head(data, client)
+            self._read_head(bytes(data), client)
         else:
             self._read_body(data, client)
+
+    def _poured(self, count: int, client: Client) -> None:
+        """So much of the body has gone on to the client."""
+        self._left -= count
+        client.note_answer(count)
+        if not count:
+            self._ended(client, is_clean=True)
+        elif not self._left and self.peer is client:
+            self._complete()
 
     def _ended(self, client: Client, *, is_clean: bool) -> None:
         """No more comes; `is_clean` unless the connection was reset."""
@@ -268,19 +287,10 @@ class Backend(Connection):
         self._left = head.framing
         if head.framing == CHUNKED:
             self._chunks = Chunks(collect=client.is_http10)
-        if (
-            head.framing == len(rest)
-            and head.keep_alive
-            and client.is_simple
-            and head.size <= _SEEN_SIZE
-        ):
-            if len(_seen) >= _SEEN_MAX:
-                _seen.clear()
-            _seen[data[: head.size]] = (head.passed + b"\r\n", head.framing, head.status)
         if 0 <= head.framing <= len(rest):
             self._answer_at_once(head, rest, client)
             return
-        client.answer(head)
+        client.answer(head, b"")
         if self.peer is client:
             self._read_body(rest, client)
 
@@ -289,9 +299,14 @@ class Backend(Connection):
             # More than it announced: the rest is nobody's, and so is the connection.
             body, self._keeps = body[: head.framing], False
         self._release_to_pool()
-        client.answered(head.status, client.head_of(head) + body)
+        client.answered(head, body)
 
-    def _read_body(self, data: bytes, client: Client) -> None:
+    def _begin_body(self, head: ResponseHead, data: bytes, client: Client) -> None:
+        """The first piece of a usual answer: head and body leave together."""
+        self._left = head.framing - (len(data) - head.size)
+        client.answer(head, data[head.size :])
+
+    def _read_body(self, data: Data, client: Client) -> None:
         left = self._left
         if left >= 0:
             if len(data) > left:
@@ -307,7 +322,7 @@ class Backend(Connection):
         elif data:
             client.answer_body(data)
 
-    def _read_chunks(self, data: bytes, client: Client) -> None:
+    def _read_chunks(self, data: Data, client: Client) -> None:
         assert self._chunks is not None
         try:
             end = self._chunks.feed(data) if data else -1
@@ -340,6 +355,8 @@ class Backend(Connection):
         assert client is not None
         self.peer = client.peer = None
         endpoint.outstanding -= 1
+        if endpoint.is_doubted:
+            client.proxy.on_result(endpoint, True)
         limits, idle = client.proxy.limits, endpoint.idle
         # A request that was answered before all of it was sent is still going on at the other side:
         # whatever came next here would be taken for the rest of its body.

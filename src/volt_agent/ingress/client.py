@@ -15,45 +15,37 @@ without reading piles up on its own side.
 from __future__ import annotations
 
 import contextlib
-import re
+import fcntl
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+import termios
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .backend import Backend
 from .chunks import Chunks
-from .connection import PIECE, WOULD_WAIT, Connection
+from .connection import WOULD_WAIT, Connection, Data
 from .forwarded import request_for, tail_for, trusted_request_for
 from .heads import CHUNKED, HEAD_MAX, UNTIL_CLOSE, Refused, RequestHead, ResponseHead, read_request
 from .poller import IN
 from .table import Redirect
 from .targets import Endpoint, Target
+from .usual import Fields, read_fields, usual_line
 
 if TYPE_CHECKING:
     from .proxy import Proxy
 
 # RFC 9110, section 9.2.2: what may be asked twice.
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-# The request lines of nearly everybody; with others and long ones `read_request` deals.
-_simple_line = re.compile(
-    rb"(?!CONNECT )([!#$%&'*+\-.^_`|~0-9A-Za-z]++) (/[!\"$-~]{0,8000}+) HTTP/1\.1\r\n"
-).match
-# The fields of requests seen before -> (host, authority, fields for the backend, whether to keep
-# the connection). Clients repeat them from one request to the next. No route is in it, so no change
-# makes it wrong.
-_Seen = tuple[bytes, bytes, bytes, bool]
-_seen: dict[bytes, _Seen] = {}
-_SEEN_MAX, _SEEN_SIZE = 2048, 2048
-# Hashes of fields that came once: only what comes again is worth keeping, so nobody flushes the
-# others' out with ever new ones.
-_once: set[int] = set()
-_ONCE_MAX = 8192
-_is_secret = re.compile(rb"(?i:\nauthorization:)").search
+# Bytes read at first: the most that a TLS record has, so that what is decrypted never waits.
+_HEAD_PIECE = 16_384
+# Bytes of a request that are kept to send them to another backend.
+_HELD_MAX = 65_536
 _CHALLENGE = b"/.well-known/acme-challenge/"
+_END, _LAST_END = b"\r\n", b"Connection: close\r\n\r\n"
 _RETRY_AFTER = b"Retry-After: 5\r\n"
+_NOTHING = bytes(4)  # an int for FIONREAD
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
@@ -62,7 +54,7 @@ class Client(Connection):
 
     Of the last request: `target` is what it was for, `method`, `path` and `host` what it asked,
     `started` when it was complete (monotonic), `received` and `sent` the bytes of its body and of
-    the answer, `status` what was answered (499: the client went before), `endpoint` who was asked
+    the answer's, `status` what was answered (499: the client went before), `endpoint` who was asked
     last, `answered_at` when the answer's head came, if before the rest of it (else 0), `fields` the
     header fields, until it is finished. `body_left` is what is still to come of its body in bytes,
     CHUNKED while that is not known. `is_simple`: the answer may be passed on as it is.
@@ -77,7 +69,6 @@ class Client(Connection):
         "_is_leaving",
         "_is_waiting",
         "_keeps",
-        "_known",
         "_lingers",
         "_moved",
         "_since",
@@ -109,15 +100,12 @@ class Client(Connection):
     target: Target | None
     endpoint: Endpoint | None
 
-    def __init__(self, proxy: Proxy, sock: socket.socket, address: str, *, is_tls: bool) -> None:
-        super().__init__(proxy.poller, sock)
+    def __init__(self, proxy: Proxy, sock: socket.socket, address: str, secure: Any = None) -> None:
+        super().__init__(proxy.poller, sock, secure)
         self.proxy = proxy
         self.address = address
-        self.is_tls = is_tls
         self.is_trusted = proxy.trusts(address)
-        self._tail = tail_for(address, is_tls=is_tls)
-        # What a trusted client says differs from one request to the next.
-        self._known: Mapping[bytes, _Seen] = {} if self.is_trusted else _seen
+        self._tail = tail_for(address, is_tls=self.is_tls)
         self._is_waiting = True
         self.is_busy = self._is_leaving = False
         self._buffer = b""
@@ -132,48 +120,49 @@ class Client(Connection):
     # ---- reading --------------------------------------------------------------------------------
 
     def event(self, mask: int) -> None:
-        """The usual case in one piece: fields that were seen before, a whole head and nothing else,
+        """The usual case in one piece: a whole head as nearly everybody sends it and nothing else,
         an idle connection to a backend. Everything else takes the longer way."""
         if mask != IN or not self._is_waiting:
             super().event(mask)
             return
         try:
-            data = self._recv(PIECE)
+            data = self._recv(_HEAD_PIECE)
         except WOULD_WAIT:
             return
         except OSError:
             self.close()
             return
-        line = _simple_line(data)
-        seen = self._known.get(data[line.end() :]) if line is not None else None
-        if line is None or seen is None:
+        line = usual_line(data)
+        fields = read_fields(data[line.end() :]) if line is not None else None
+        if line is None or fields is None:
             self._arrived(data)
         else:
             method, path = line.groups()
-            self._repeat(method, path, seen, line[0])
+            self._take_usual(method, path, fields, line[0])
 
-    def _repeat(self, method: bytes, path: bytes, seen: _Seen, line: bytes) -> None:
-        """A request without a body, with fields seen before."""
-        proxy, host = self.proxy, seen[0]
-        request = line + seen[2] + self._tail
+    def _take_usual(self, method: bytes, path: bytes, fields: Fields, line: bytes) -> None:
+        host, authority, passed, keep_alive = fields
+        request = line + passed + self._tail
         self._is_waiting = False
         self._begin(method, path, host)
-        if not seen[3]:
-            self._keeps = self.is_simple = False
+        self.fields = passed
+        if not keep_alive:
+            self._keeps = False
+        table = self.proxy.table
         if self.is_tls:
-            target: object = proxy.table.tls.find(host, path)
+            target: object = table.tls.find(host, path)
         else:
-            target = None if path.startswith(_CHALLENGE) else proxy.table.find_plain(host, path)
+            target = None if path.startswith(_CHALLENGE) else table.find_plain(host, path)
         if not isinstance(target, Target) or target.hsts is not None or method not in _IDEMPOTENT:
-            self._route(seen[1], request)
+            self._route(authority, request)
             return
         usable = target.usable
         endpoint = usable[0] if len(usable) == 1 else target.pick()
         if endpoint is None or not endpoint.idle:
-            self._route(seen[1], request)
+            self._route(authority, request)
             return
         self.target, self._held, self._tried = target, request, ()
-        self.endpoint, self.fields = endpoint, seen[2]
+        self.endpoint = endpoint
         self.is_busy = True
         self.deadline = self.started + target.timeout
         self.peer = backend = endpoint.idle.pop()
@@ -194,8 +183,14 @@ class Client(Connection):
         self._chunks: Chunks | None = None
 
     def _readable(self) -> None:
+        backend = self.peer
         try:
-            data = self._recv(PIECE)
+            if backend is not None and self.body_left > 0:
+                count = self._pour(backend, self.body_left)
+                if count is not None:
+                    self._poured(count)
+                    return
+            data = self._receive()
         except WOULD_WAIT:
             return
         except OSError:
@@ -203,7 +198,7 @@ class Client(Connection):
             return
         self._arrived(data)
 
-    def _arrived(self, data: bytes) -> None:
+    def _arrived(self, data: Data) -> None:
         self._is_waiting = False
         if not data:
             # Half a close is no way to ask for an answer in HTTP: nobody is there any more.
@@ -213,7 +208,7 @@ class Client(Connection):
         elif self.is_busy:
             self._take_body(data)
         else:
-            self._read_head(data)
+            self._read_head(bytes(data))
 
     def _read_head(self, data: bytes) -> None:
         """Begin the request that `data` begins or goes on with."""
@@ -241,8 +236,6 @@ class Client(Connection):
             request = trusted_request_for(head, self.address, is_tls=self.is_tls)
         else:
             request = request_for(head, self._tail)
-            if not rest:
-                self._remember(head, data, request)
         self._route(head.authority, request)
         if rest and self.body_left and self.is_busy:
             self._take_body(rest)
@@ -252,38 +245,15 @@ class Client(Connection):
         self.fields = head.passed
         self._keeps = self._keeps and head.keep_alive
         self.is_http10 = head.is_http10
-        self.is_simple = self._keeps and not self.is_head and not head.is_http10
+        self.is_simple = self.is_simple and not head.is_http10
         self._upgrade = head.upgrade
         self.body_left = head.framing
         if head.framing == CHUNKED:
             self._chunks = Chunks()
 
-    def _remember(self, head: RequestHead, data: bytes, request: bytes) -> None:
-        """For the next time, if nothing in the fields is about this request alone."""
-        start = data.find(b"\n") + 1
-        if (
-            len(data) - start > _SEEN_SIZE
-            or request[:start] != data[:start]  # of another form or version
-            or head.framing != 0
-            or head.upgrade is not None
-            or head.expects_continue
-            or _is_secret(data) is not None
-        ):
-            return
-        key = data[start:]
-        if hash(key) not in _once:
-            if len(_once) >= _ONCE_MAX:
-                _once.clear()
-            _once.add(hash(key))
-            return
-        if len(_seen) >= _SEEN_MAX:
-            _seen.clear()
-        fields = request[start : -len(self._tail)]
-        _seen[key] = (head.host, head.authority, fields, head.keep_alive)
-
-    def _take_body(self, data: bytes) -> None:
+    def _take_body(self, data: Data) -> None:
         """Pass on what belongs to the body; keep what is ahead of its turn."""
-        rest = b""
+        rest: Data = b""
         if self._chunks is not None:
             try:
                 end = self._chunks.feed(data)
@@ -302,19 +272,31 @@ class Client(Connection):
         if data:
             self._pass_on(data)
 
-    def _pass_on(self, data: bytes) -> None:
-        """A piece of the body, framed as the head said."""
-        self._moved += len(data)
-        self.received += len(data)
-        if not self.body_left and not self._is_answering:
+    def _poured(self, count: int) -> None:
+        """So much of the body has gone on to the backend, unread."""
+        if not count:
+            self.close()
+            return
+        self.body_left -= count
+        self._held = None
+        self._note_body(count)
+
+    def _note_body(self, count: int) -> None:
+        self._moved += count
+        self.received += count
+        if not self.body_left and not self._is_answering and self.is_busy:
             self._await_progress()
+
+    def _pass_on(self, data: Data) -> None:
+        """A piece of the body, framed as the head said."""
+        self._note_body(len(data))
         target, backend = self.target, self.peer
         limit = target.body_limit if target is not None else None
         if limit is not None and self.received > limit:
             self.refuse(413, "the body is longer than the route allows")
         elif backend is not None:
             held = self._held
-            self._held = held + data if held is not None and self.received <= PIECE else None
+            self._held = held + data if held is not None and self.received <= _HELD_MAX else None
             backend.write(data)
 
     # ---- finding a backend ----------------------------------------------------------------------
@@ -432,26 +414,31 @@ class Client(Connection):
         if not self.is_http10:
             self.write(head.passed + b"\r\n")
 
-    def answered(self, status: int, answer: bytes) -> None:
-        """A whole answer at once, with its head."""
-        self.status = status
-        self.sent = size = len(answer)
+    def answered(self, head: ResponseHead, body: bytes) -> None:
+        """A whole answer at once."""
+        if self.is_simple:
+            self.status = head.status
+            answer = head.passed + (_END if self._keeps else _LAST_END) + body
+        else:
+            answer = self.head_of(head) + body
+        self.sent = len(body)
         try:
             sent = 0 if self._output else self._send(answer)
         except OSError:  # also where it would have to wait: `write` finds out again
             sent = 0
-        if sent != size:
+        if sent != len(answer):
             self.write(answer[sent:])
         self.done()
 
-    def answer(self, head: ResponseHead) -> None:
-        """The head of the answer."""
+    def answer(self, head: ResponseHead, body: bytes) -> None:
+        """The head of the answer, and what came of the body with it."""
         self._is_answering = True
         self._held = None
         self.answered_at = self._since = self.poller.now
         self._written = 0
         self.deadline = self._since + self.proxy.limits.progress
-        self.write(self.head_of(head))
+        self.sent = len(body)
+        self.write(self.head_of(head) + body)
 
     def head_of(self, head: ResponseHead) -> bytes:
         """What this client gets of it."""
@@ -472,11 +459,15 @@ class Client(Connection):
             passed += b"Connection: keep-alive\r\n"
         return passed + b"\r\n"
 
-    def answer_body(self, data: bytes) -> None:
+    def answer_body(self, data: Data) -> None:
         """A piece of the answer's body, framed as the head says."""
-        self.sent += len(data)
-        self._since = self.poller.now
+        self.note_answer(len(data))
         self.write(data)
+
+    def note_answer(self, count: int) -> None:
+        """So much more of the answer's body has come."""
+        self.sent += count
+        self._since = self.poller.now
 
     def done(self) -> None:
         """The answer is complete."""
@@ -622,16 +613,18 @@ class Client(Connection):
             return
         self.deadline = self.poller.now + self.proxy.limits.linger
         try:
-            if isinstance(self.sock, ssl.SSLSocket):
+            if self._secure is not None:
+                # Says that this is the end; does not wait for the other's.
                 with contextlib.suppress(ssl.SSLWantReadError):
-                    self.sock.unwrap()  # says that this is the end; does not wait for the other's
+                    self._secure.shutdown()
             self.sock.shutdown(socket.SHUT_WR)
         except (OSError, ValueError):
             self.close()
 
     def _has_input(self) -> bool:
+        # Not by looking (MSG_PEEK): nearly always nothing is there, and the exception costs more.
         try:
-            return bool(self.sock.recv(1, socket.MSG_PEEK))
+            return fcntl.ioctl(self.fd, termios.FIONREAD, _NOTHING) != _NOTHING
         except OSError:
             return False
 

@@ -1,7 +1,7 @@
 """What both ends have in common: output that waits, backpressure, deadlines, closing.
 
-At most one piece of output waits at each end: while it does, the other end is not read. So memory
-per connection is bounded whatever the speeds of the two sides are.
+At most one piece of output waits at each end, in memory or in a pipe: while it does, the other end
+is not read. So memory per connection is bounded whatever the speeds of the two sides are.
 
 A write that fails closes the connection within the call, and tells its peer. So whoever writes
 looks at `is_closed`, or at whose peer it still is, before going on.
@@ -14,12 +14,23 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from .poller import BROKEN, IN, NEVER, OUT, Poller
+from .pipes import PIPE_SIZE, POUR_MIN, Pipe
+from .poller import BROKEN, IN, NEVER, OUT, PIECE, Poller
 
 # What a socket raises when it would have to wait.
 WOULD_WAIT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-# Bytes read at once. A TLS record is smaller, so nothing that is decrypted waits without an event.
-PIECE = 65536
+Data = bytes | memoryview
+
+
+def secured(context: ssl.SSLContext, sock: socket.socket) -> Any:
+    """The server's end of TLS over a socket, which has to outlive it: with `do_handshake`, `read`,
+    `write` and `shutdown` in C. Raises OSError or ValueError.
+
+    The way through ssl.SSLSocket costs 6 us more for each request, and looks at the socket with
+    five system calls when it is made.
+    """
+    direct: Any = context
+    return direct._wrap_socket(sock, True)
 
 
 class Connection:
@@ -32,6 +43,7 @@ class Connection:
         "_output",
         "_reads",
         "_recv",
+        "_secure",
         "_send",
         "_written",
         "deadline",
@@ -43,19 +55,19 @@ class Connection:
         "sock",
     )
 
-    def __init__(self, poller: Poller, sock: socket.socket) -> None:
+    def __init__(self, poller: Poller, sock: socket.socket, secure: Any = None) -> None:
+        """`secure` is what `secured` made of it, if anything."""
         self.poller = poller
         self.sock = sock
         self.fd = sock.fileno()
         self.deadline = NEVER
         self.is_closed = False
-        self.is_tls = False
+        self.is_tls = secure is not None
         self.peer: Any = None  # typed by the subclasses; a union here would cost casts on each use
-        # Of a TLS socket the object behind it: the way through ssl.py costs 6 us for each request.
-        direct: Any = getattr(sock, "_sslobj", None)
-        self._recv: Callable[[int], bytes] = sock.recv if direct is None else direct.read
-        self._send: Callable[[bytes], int] = sock.send if direct is None else direct.write
-        self._output = b""
+        self._secure = secure
+        self._recv: Callable[..., Any] = sock.recv if secure is None else secure.read
+        self._send: Callable[[Data], int] = sock.send if secure is None else secure.write
+        self._output: bytes | Pipe = b""
         self._written = 0  # bytes of output taken by the other side since the last look
         self._reads = True
         self._mask = IN
@@ -80,6 +92,30 @@ class Connection:
     def _readable(self) -> None:
         raise NotImplementedError
 
+    def _receive(self) -> memoryview:
+        """What has come, up to PIECE bytes; to be used or copied within this event. Raises OSError
+        as recv(2) does."""
+        poller = self.poller
+        if self.is_tls:
+            return poller.view[: self._recv(PIECE, poller.buffer)]
+        return poller.view[: self.sock.recv_into(poller.buffer)]
+
+    def _pour(self, sink: Connection, most: int) -> int | None:
+        """Let up to `most` bytes flow to `sink` without reading them; how many came, 0 at the end.
+        None if they have to be read. Raises OSError as recv(2) does."""
+        if most < POUR_MIN or self.is_tls or sink.is_tls or sink._output or sink.is_closed:
+            return None
+        pipe = self.poller.pipes.obtain()
+        if pipe is None:
+            return None
+        try:
+            count = pipe.take(self.fd, min(most, PIPE_SIZE))
+        except OSError:
+            self.poller.pipes.release(pipe)
+            raise
+        sink._pass_on_pipe(pipe)
+        return count
+
     def pause(self) -> None:
         """Read nothing until `resume`."""
         if self._reads:
@@ -103,12 +139,13 @@ class Connection:
 
     # ---- writing --------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         """Send `data`, now or when it can be; the peer is not read meanwhile."""
         if self.is_closed:
             return
-        if self._output:
-            self._output += data
+        output = self._output
+        if output:
+            self._output = self._waiting(output) + data
             return
         try:
             sent = self._send(data)
@@ -119,21 +156,60 @@ class Connection:
             return
         self._written += sent
         if sent < len(data):
-            self._output = data[sent:]
+            self._output = bytes(data[sent:])
             self._adjust()
             if self.peer is not None:
                 self.peer.pause()
 
+    def _pass_on_pipe(self, pipe: Pipe) -> None:
+        """As `write`, of what is in `pipe`, which is given back once it is empty."""
+        self._output = pipe
+        try:
+            while pipe:
+                self._written += pipe.give(self.fd)
+        except WOULD_WAIT:
+            self._adjust()
+            if self.peer is not None:
+                self.peer.pause()
+        except OSError:
+            self._discard_output()
+            self._cannot_write()
+        else:
+            self._discard_output()
+
+    def _waiting(self, output: bytes | Pipe) -> bytes:
+        """`output` in memory."""
+        if isinstance(output, bytes):
+            return output
+        data = output.content()
+        self._discard_output()
+        return data
+
+    def _discard_output(self) -> None:
+        output, self._output = self._output, b""
+        if isinstance(output, Pipe):
+            self.poller.pipes.release(output)
+
+    def _send_waiting(self) -> int:
+        """Send of what waits what can be; how much that was."""
+        output = self._output
+        if isinstance(output, Pipe):
+            sent = output.give(self.fd)
+            if not output:
+                self._discard_output()
+        else:
+            sent = self._send(output)
+            self._output = output[sent:]
+        return sent
+
     def _flush(self) -> None:
         try:
-            sent = self._send(self._output)
+            self._written += self._send_waiting()
         except WOULD_WAIT:
             return
         except OSError:
             self._cannot_write()
             return
-        self._written += sent
-        self._output = self._output[sent:]
         if not self._output:
             self._adjust()
             if self._closes_after_output:
@@ -167,6 +243,7 @@ class Connection:
         if self.is_closed:
             return
         self.is_closed = True
+        self._discard_output()
         self.poller.forget(self.fd)
         self.poller.unwatch(self)
         self.sock.close()

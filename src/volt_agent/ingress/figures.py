@@ -138,7 +138,7 @@ def exposition(
         _family(
             "sent_bytes_total",
             "counter",
-            "Bytes of answers",
+            "Bytes of bodies of answers",
             ((f'{{route="{name}"}}', each.sent) for name, each in shown),
         ),
         _family("backend_healthy", "gauge", "Usable backends", _backends(targets, standing)),

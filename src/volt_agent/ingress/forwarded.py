@@ -6,9 +6,12 @@ been cut out with the head (`heads`).
 
 from __future__ import annotations
 
+import functools
+
 from .heads import RequestHead
 
 
+@functools.lru_cache(1024)
 def tail_for(address: str, *, is_tls: bool) -> bytes:
     """The last fields and the end of each head: the same for all requests of a connection."""
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n\r\n" % (
@@ -17,15 +20,16 @@ def tail_for(address: str, *, is_tls: bool) -> bytes:
     )
 
 
-def fields_for(head: RequestHead) -> bytes:
+def fields_for(authority: bytes, *, is_http10: bool = False) -> bytes:
     """The fields that depend on nothing but the head."""
-    version = b"0" if head.is_http10 else b"1"
-    return b"X-Forwarded-Host: %b\r\nVia: 1.%b volt\r\n" % (head.authority, version)
+    version = b"0" if is_http10 else b"1"
+    return b"X-Forwarded-Host: %b\r\nVia: 1.%b volt\r\n" % (authority, version)
 
 
 def request_for(head: RequestHead, tail: bytes) -> bytes:
     """The head that the backend gets from a client that is not believed."""
-    return _passed(head) + fields_for(head) + _upgrade(head) + tail
+    fields = fields_for(head.authority, is_http10=head.is_http10)
+    return _passed(head) + fields + _upgrade(head) + tail
 
 
 def trusted_request_for(head: RequestHead, address: str, *, is_tls: bool) -> bytes:
@@ -36,7 +40,7 @@ def trusted_request_for(head: RequestHead, address: str, *, is_tls: bool) -> byt
     lines.append(b"X-Forwarded-For: %b\r\n" % b", ".join([*path, address.encode()]))
     if b"x-forwarded-proto" not in said:
         lines.append(b"X-Forwarded-Proto: %b\r\n" % _proto(is_tls))
-    fields = fields_for(head)
+    fields = fields_for(head.authority, is_http10=head.is_http10)
     if b"x-forwarded-host" in said:
         fields = fields[fields.index(b"\r\n") + 2 :]
     return _passed(head) + fields + _upgrade(head) + b"".join(lines) + b"\r\n"

@@ -14,7 +14,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .client import Client
 from .client_hello import (
@@ -25,7 +25,7 @@ from .client_hello import (
     HelloReader,
     NotHello,
 )
-from .connection import WOULD_WAIT, Connection
+from .connection import WOULD_WAIT, Connection, secured
 from .passthrough import Passage
 from .poller import BROKEN, IN, OUT
 from .targets import Target
@@ -65,7 +65,7 @@ class Handshake(Connection):
         if self._reader is not None:
             self._peek(self._reader, has_ended=bool(mask & select.EPOLLRDHUP))
         elif self._passage is None:
-            self._shake()
+            self._shake(self._secure)
         elif mask & BROKEN:
             self.close()
 
@@ -126,23 +126,17 @@ class Handshake(Connection):
     # ---- the handshake --------------------------------------------------------------------------
 
     def _encrypt(self, context: ssl.SSLContext) -> None:
-        self.poller.remove(self.fd)
         try:
-            # It takes the descriptor over.
-            self.sock = context.wrap_socket(
-                self.sock, server_side=True, do_handshake_on_connect=False
-            )
+            self._secure = secured(context, self.sock)
         except (OSError, ValueError):
             self.close()
             return
-        self.poller.add(self.fd, NEWS, self.event)
-        self._shake()
+        self._shake(self._secure)
 
-    def _shake(self) -> None:
+    def _shake(self, secure: Any) -> None:
         """One step of the handshake."""
-        assert isinstance(self.sock, ssl.SSLSocket)
         try:
-            self.sock.do_handshake()
+            secure.do_handshake()
         except ssl.SSLWantReadError:
             return
         except ssl.SSLWantWriteError:
@@ -158,7 +152,7 @@ class Handshake(Connection):
     def _become_client(self) -> None:
         self.is_closed = True  # as far as this object is concerned
         self.poller.unwatch(self)
-        client = Client(self._proxy, self.sock, self.address, is_tls=True)
+        client = Client(self._proxy, self.sock, self.address, self._secure)
         self._proxy.encrypted(self, client)
         self.poller.hand_over(self.fd, client.event)
         # From now on the poller tells of what lies there as well.

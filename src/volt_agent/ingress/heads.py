@@ -23,27 +23,27 @@ HEAD_MAX = 32768  # bytes, with the line of the request
 # Framing of a body: its length, or
 CHUNKED, UNTIL_CLOSE = -1, -2
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_VALUE = rb"[\t -~\x80-\xff]*+"
-_FIELDS = rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+"
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+VALUE = rb"[\t -~\x80-\xff]*+"
+_FIELDS = rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+"
 # A fragment (#) is never sent (RFC 9112, section 3.2).
 _TARGET = rb"[!\"$-~]++"
-_REQUEST_LINE = rb"(" + _TOKEN + rb") (" + _TARGET + rb") HTTP/1\.([01])\r\n"
+_REQUEST_LINE = rb"(" + TOKEN + rb") (" + _TARGET + rb") HTTP/1\.([01])\r\n"
 _request = re.compile(_REQUEST_LINE + _FIELDS + rb"\r\n").match
 _response = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9][0-9])((?: " + _VALUE + rb")?)\r\n" + _FIELDS + rb"\r\n"
+    rb"HTTP/1\.([01]) ([1-9][0-9][0-9])((?: " + VALUE + rb")?)\r\n" + _FIELDS + rb"\r\n"
 ).match
-_other_version = re.compile(_TOKEN + rb" " + _TARGET + rb" HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n").match
+_other_version = re.compile(TOKEN + rb" " + _TARGET + rb" HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n").match
 # Every beginning of a request head: what does not fit is refused without waiting for its end.
 _beginning = re.compile(
-    rb"(?:" + _TOKEN + rb"(?: (?:" + _TARGET + rb"(?: (?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9]\r?"
+    rb"(?:" + TOKEN + rb"(?: (?:" + _TARGET + rb"(?: (?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9]\r?"
     rb")?)?)?)?)?)?)?)?)?)?)?|"
     + _REQUEST_LINE
     + _FIELDS
     + rb"(?:"
-    + _TOKEN
+    + TOKEN
     + rb"(?::"
-    + _VALUE
+    + VALUE
     + rb")?)?\r?)"
 ).fullmatch
 
@@ -63,7 +63,9 @@ def _finder(names: bytes) -> re.Pattern[bytes]:
 
 
 _in_request, _in_response = _finder(_REQUEST_NAMES), _finder(_RESPONSE_NAMES)
-_host = re.compile(rb"([A-Za-z0-9._~\-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?").fullmatch
+# A name or address, captured, and a port.
+HOST = rb"([A-Za-z0-9._~\-]{1,255}+|\[[0-9A-Fa-f:.]{2,45}+\])(?::[0-9]{1,5}+)?+"
+_host = re.compile(HOST).fullmatch
 _absolute = re.compile(rb"(?i:https?)://([^/?]++)((?:[/?].*+)?)", re.DOTALL).fullmatch
 _length = re.compile(rb"[0-9]{1,18}").fullmatch
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from .pipes import Pipes
+
 log = logging.getLogger(__name__)
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
@@ -26,6 +28,9 @@ SLICE = 0.002  # seconds after which a wake-up leaves the rest to the next
 # Seconds between two looks at the deadlines: 20,000 connections take 2 ms.
 TICK = 0.5
 NEVER = math.inf
+
+# Bytes read at once. A TLS record is smaller, so nothing that is decrypted waits without an event.
+PIECE = 65_536
 
 Handler = Callable[[int], None]
 
@@ -39,9 +44,15 @@ class Timed(Protocol):
 
 
 class Poller:
-    """See the module. Handlers are called with the event mask, and may be called for nothing."""
+    """See the module. Handlers are called with the event mask, and may be called for nothing.
+
+    Handlers read into `buffer` (`view` is a view of it): what is in there lasts for one event.
+    """
 
     def __init__(self) -> None:
+        self.buffer = bytearray(PIECE)
+        self.view = memoryview(self.buffer)
+        self.pipes = Pipes()
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._timed: dict[Timed, None] = {}
@@ -60,6 +71,7 @@ class Poller:
             self._timer.cancel()
             self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
+        self.pipes.close()
         self._handlers.clear()
         self._timed.clear()
         self._waiting.clear()

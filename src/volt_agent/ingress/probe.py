@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import h11
 
-from .connection import PIECE, WOULD_WAIT
+from .connection import WOULD_WAIT
 from .health import Check
-from .poller import IN, NEVER, OUT, Poller
+from .poller import IN, NEVER, OUT, PIECE, Poller
 
 # Called once: whether the check passed and why it did not; None if we could not look at all.
 Done = Callable[[bool | None, str | None], None]

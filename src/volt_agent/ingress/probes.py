@@ -88,6 +88,7 @@ class Prober:
         self.dismiss(endpoint)
         watched.users[endpoint] = target
         self._of[endpoint] = watched
+        endpoint.is_doubted = watched.standing.streak < 0
         _apply(endpoint, target, watched.standing)
 
     def dismiss(self, endpoint: Endpoint) -> None:
@@ -190,6 +191,8 @@ class Prober:
         before = watched.standing
         now = after(before, result, reason, self._settings, time.time())
         watched.standing = now
+        for endpoint in watched.users:
+            endpoint.is_doubted = now.streak < 0
         if now.state != before.state:
             _tell(watched, before.state)
             for endpoint, target in list(watched.users.items()):

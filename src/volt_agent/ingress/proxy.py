@@ -21,6 +21,7 @@ from .handshake import NEWS, ContextFor, Handshake
 from .limits import Limits
 from .passthrough import Uplink
 from .poller import IN, NEVER, Poller
+from .sockets import accept
 from .table import RouteTable
 from .targets import Endpoint, Target
 from .tunnel import TunnelEnd
@@ -160,7 +161,7 @@ class Proxy:
         return Listener(self, sock, self._begin_tls)
 
     def _begin_plain(self, sock: socket.socket, address: str) -> None:
-        client = Client(self, sock, address, is_tls=False)
+        client = Client(self, sock, address)
         self.welcome(client)
         self.poller.add(client.fd, IN, client.event)
 
@@ -248,6 +249,7 @@ class Listener:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what it accepts
         self._proxy, self._sock, self._begin = proxy, sock, begin
+        self._family = int(sock.family)
         self.deadline = NEVER
         proxy.poller.add(sock.fileno(), IN, self._accept)
         proxy.poller.watch(self)
@@ -263,17 +265,16 @@ class Listener:
     def _accept(self, _mask: int) -> None:
         for _ in range(_ACCEPTS):
             try:
-                sock, address = self._sock.accept()
+                sock, address = accept(self._sock, self._family)
             except (BlockingIOError, ConnectionError):
                 return
             except OSError as error:
                 self._pause(error)
                 return
-            if not self._proxy.admits(address[0]):
+            if self._proxy.admits(address):
+                self._begin(sock, address)
+            else:
                 sock.close()
-                continue
-            sock.setblocking(False)
-            self._begin(sock, address[0])
 
     def _pause(self, error: OSError) -> None:
         """Descriptors or memory have run out: let go of what is idle, and wait."""

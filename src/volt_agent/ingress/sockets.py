@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import Any
 
 from ..model.route import Scheme
 from ..service import ServiceManager
@@ -87,3 +88,23 @@ def _is_good(sock: socket.socket, family: socket.AddressFamily, port: int) -> bo
         return listens and sock.family == family and sock.getsockname()[1] == port
     except OSError:
         return False
+
+
+class _Accepted(socket.SocketType):
+    """The class in C, and what TLS needs of its socket."""
+
+    __slots__ = ("__weakref__",)
+
+
+def accept(listening: socket.socket, family: int) -> tuple[socket.socket, str]:
+    """The next connection, non-blocking, and its peer's address; `family` is that of `listening`.
+    Raises OSError as accept(2) does.
+
+    What `socket.socket.accept` adds to the class in C (files, `with`, names for numbers) is not
+    used on the data path, and costs 10 of 30 us for each connection.
+    """
+    direct: Any = listening
+    descriptor, address = direct._accept()
+    made: Any = _Accepted(family, socket.SOCK_STREAM, 0, descriptor)
+    made.setblocking(False)
+    return made, address[0]

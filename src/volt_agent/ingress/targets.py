@@ -17,16 +17,18 @@ class Endpoint:
     """One address behind a route.
 
     `is_usable` is False while its health or its workload's state keeps new requests away.
+    `is_doubted`: its last result was a bad one, so a good one is news.
     `outstanding` are the requests in flight. `idle` are connections that wait for their next
     request, the one that was used last at the end.
     """
 
-    __slots__ = ("address", "backend", "idle", "is_usable", "outstanding")
+    __slots__ = ("address", "backend", "idle", "is_doubted", "is_usable", "outstanding")
 
     def __init__(self, address: Address, backend: str, *, is_usable: bool = True) -> None:
         self.address = address
         self.backend = backend  # as the user named it: NAME:PORT
         self.is_usable = is_usable
+        self.is_doubted = False
         self.outstanding = 0
         self.idle: list[Any] = []
 

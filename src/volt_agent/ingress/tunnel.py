@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from .connection import PIECE, WOULD_WAIT, Connection
+from .connection import WOULD_WAIT, Connection
 
 _LAST = 30.0  # seconds to take what still waits once the other end is gone
 
@@ -24,9 +24,7 @@ class TunnelEnd(Connection):
         """Takes the socket of `former` over, with what it still has to send. After `idle` seconds
         without a byte in either direction the tunnel ends; `on_close` is called once by each end.
         """
-        super().__init__(former.poller, former.sock)
-        self.is_tls = former.is_tls
-        self._recv, self._send = former._recv, former._send
+        super().__init__(former.poller, former.sock, former._secure)
         self._output, self._mask, self._reads = former._output, former._mask, former._reads
         self._idle, self._on_close = idle, on_close
         self._has_ended = False  # nothing more comes from here
@@ -54,7 +52,7 @@ class TunnelEnd(Connection):
 
     def _readable(self) -> None:
         try:
-            data = self._recv(PIECE)
+            data = self._receive()
         except WOULD_WAIT:
             return
         except OSError:
