@@ -1,0 +1,1 @@
+"""Automatic certificates: see `manager`."""
