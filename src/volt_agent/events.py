@@ -308,7 +308,7 @@ class CertificateRenewed(Event, frozen=True):
 class CertificateFailed(Event, frozen=True):
     """Fired when no certificate was to be had; one that is there goes on to be used.
 
-    `kind` is a short word for what failed: it counts in the metrics. `next_try` None: not by itself.
+    `kind` is a short word for what failed, as in the metrics. `next_try` None: not by itself.
     """
 
     name: ClassVar[str] = "certificate.failed"
