@@ -14,5 +14,6 @@
 `namespaces`       the few system calls that Python 3.11 lacks
 `process`          a process inside a host, as seen from outside
 `service_manager`  a stand-in for systemd: sd_notify, socket passing, the fd store
+`acme`             a CA outside of a host: pebble; `public_names` is the DNS that it asks
 `leftovers`        what would still be there after a host is gone, and must not be
 """
