@@ -29,6 +29,7 @@ What does it:
 `probes`        active health checks, and the live table of how every backend is; `probe`: one check
 `outside`       addresses of backends outside volt, by DNS
 `access_log`    one JSON line for each request
+`chain`         what a certificate says of itself; `certificate_figures`: what became of them all
 `counters`      what is counted of requests; `observer` counts, `figures` shows it
 `routing`       targets and endpoints, kept in step with the snapshot change by change; draining
 `doors`         the ports that are listened on, who has those that are not to be had; `sockets`

@@ -17,6 +17,8 @@ from ..events import Degraded, Repaired
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
+from . import certificate_figures
+from .certificate import Files
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
@@ -31,7 +33,7 @@ from .resolve import hosts_of
 from .routing import BackendState, Routing
 from .settings import IngressSettings
 from .targets import Endpoint, Target
-from .tls import Certificates, manual_files
+from .tls import Certificates, Entry, manual_files
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Ingress:
         self._names = OutsideNames(self._look_again)
         self._certificates = Certificates()
         self._has_new_certificates = False
+        self._outcomes = certificate_figures.Outcomes(bus)
         self.proxy.context_for = self._certificates.context_for
         self._routing = Routing(self.proxy, self._health, observes=observes)
         self._routing.outside = self._names.addresses
@@ -221,7 +224,16 @@ class Ingress:
     def metrics(self) -> bytes:
         """The same for Prometheus."""
         text = exposition(self.proxy, self._observer, self._targets(), self._health.standing)
-        return text.encode()
+        expiries = {
+            host: entry.usable.certificate.not_after.timestamp()
+            for host, (_, entry) in self.served().items()
+            if entry.usable is not None
+        }
+        return (text + certificate_figures.exposition(self._outcomes, expiries)).encode()
+
+    def served(self) -> dict[str, tuple[Files, Entry]]:
+        """The certificate files for each host name, and what became of them."""
+        return self._certificates.served()
 
     def _targets(self) -> list[Target]:
         return [each.target for each in self._routing.live]

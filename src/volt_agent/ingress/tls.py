@@ -79,6 +79,14 @@ class Certificates:
         state = f"{word} {certificate.not_after:%Y-%m-%d}"
         return state if entry.problem is None else f"{state}; not replaced: {entry.problem}"
 
+    def served(self) -> dict[str, tuple[Files, Entry]]:
+        """The files for each host name, and what became of them."""
+        return {
+            hostname: (files, self._entries[files])
+            for hostname, files in self._wanted.items()
+            if files in self._entries
+        }
+
     async def use(self, wanted: Mapping[str, Files]) -> list[str]:
         """Show these certificates from now on, by the routes' host names; returns what is wrong
         with them. Those that were in use already are not read again."""
