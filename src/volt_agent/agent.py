@@ -129,7 +129,9 @@ class Agent:
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(dns_settings(config), self._manager)
         self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
-        self._ingress = Ingress(IngressSettings.of(config), self._manager, self._bus)
+        self._ingress = Ingress(
+            IngressSettings.of(config), self._manager, self._bus, Path(options.state_dir) / "certs"
+        )
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_network
         )

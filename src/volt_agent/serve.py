@@ -83,7 +83,10 @@ class IngressOnly:
         self._lag = LoopLag(self._metrics.observe_lag)
         self._store = SqliteStore(Path(options.state_dir))
         self._registry = Registry(self._store)
-        self._ingress = Ingress(self._settings(), ServiceManager(), self._bus, observes=False)
+        certificates = Path(options.state_dir) / "certs"
+        self._ingress = Ingress(
+            self._settings(), ServiceManager(), self._bus, certificates, observes=False
+        )
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain; returns the exit status."""

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 
@@ -18,6 +19,11 @@ from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
 from . import certificate_figures
+from .acme.lookups import look_up
+from .acme.manager import Certificates as AutomaticCertificates
+from .acme.outlook import Outlook, closed_by, own_addresses
+from .acme.preflight import Door, Names
+from .acme.state import HostCertificate, words
 from .certificate import Files
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
@@ -33,7 +39,7 @@ from .resolve import hosts_of
 from .routing import BackendState, Routing
 from .settings import IngressSettings
 from .targets import Endpoint, Target
-from .tls import Certificates, Entry, manual_files
+from .tls import Certificates, Entry, automatic_hosts, manual_files
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +57,17 @@ class Ingress:
 
     `open` first, which only binds; then `start`, `follow` for each change, and `run` as a task. The
     snapshot of an agent that observes nothing (`observes` False) does not tell what runs.
+    Automatic certificates are kept below `certificates`.
     """
 
     def __init__(
-        self, settings: IngressSettings, manager: ServiceManager, bus: Bus, *, observes: bool = True
+        self,
+        settings: IngressSettings,
+        manager: ServiceManager,
+        bus: Bus,
+        certificates: Path,
+        *,
+        observes: bool = True,
     ) -> None:
         self._settings, self._bus = settings, bus
         self._poller = Poller()
@@ -70,6 +83,16 @@ class Ingress:
         self._has_new_certificates = False
         self._outcomes = certificate_figures.Outcomes(bus)
         self.proxy.context_for = self._certificates.context_for
+        self._observes = observes
+        self._issued: dict[str, Files] = {}  # the automatic certificates that there are
+        self._automatic = AutomaticCertificates(
+            settings.acme,
+            certificates,
+            bus.publish,
+            self._install,
+            Outlook(self.settled, self._door, self._look_up, own_addresses),
+        )
+        self.proxy.challenge = self._automatic.challenge
         self._routing = Routing(self.proxy, self._health, observes=observes)
         self._routing.outside = self._names.addresses
         self._doors = Doors(manager, self._accept)
@@ -93,6 +116,7 @@ class Ingress:
         self._poller.start()
         self._routing.start(snapshot)
         self._names.want(self._routing.hosts())
+        self._automatic.want(automatic_hosts(snapshot.routes.values()))
         self._want_doors()
         self._told = self.ports
 
@@ -100,6 +124,7 @@ class Ingress:
         """Begin to serve: requests that wait already shall find certificates and healthy backends.
         `on_ports` is called after the ports listened on have changed, with the firewall in mind."""
         self._on_ports = on_ports
+        await self._automatic.load()
         await self._use_certificates()
         await self.checked()
         self._doors.start()
@@ -112,6 +137,8 @@ class Ingress:
             self._want_doors()
         if any(map(hosts_of, routes)):
             self._names.want(self._routing.hosts())
+        if any(each.tls in ("auto", "manual") for each in routes):
+            self._automatic.want(automatic_hosts(new.routes.values()))
         if any(each.tls == "manual" for each in routes):
             self._has_new_certificates = True
             self._look_soon()
@@ -128,6 +155,7 @@ class Ingress:
         async with anyio.create_task_group() as group:
             group.start_soon(self._certificates.watch, name="certificates")
             group.start_soon(self._names.run, name="outside names")
+            group.start_soon(self._automatic.run, name="automatic certificates")
             await self._look_after_doors()
 
     async def _look_after_doors(self) -> None:
@@ -178,6 +206,11 @@ class Ingress:
         return self._settings
 
     @property
+    def automatic(self) -> AutomaticCertificates:
+        """The certificates that look after themselves."""
+        return self._automatic
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """The ports that are listened on."""
         return self._doors.ports
@@ -205,7 +238,9 @@ class Ingress:
     def certificate(self, route: Route) -> str | None:
         """How it is with the certificate of a route, in words; None where no TLS ends here."""
         if route.tls == "auto":
-            return "issuing: automatic certificates come with ACME"
+            now = time.time()
+            found = self._automatic.states().get(route.hostname)
+            return words(found or HostCertificate(route.hostname, "issuing"), now)
         if route.tls == "manual":
             return self._certificates.state_of(route.hostname, datetime.now(UTC))
         return None
@@ -248,7 +283,28 @@ class Ingress:
         self.proxy.https_port = self._settings.ports.https
         self._health.configure(self._settings.health)
         self._names.configure(self._settings.upstreams)
+        self._automatic.configure(self._settings.acme)
         self._observer.log_to(self._settings.access_log)
+
+    def _install(self, host: str, files: Files | None) -> None:
+        """Show this certificate to new connections, or none any more."""
+        if files is None:
+            self._issued.pop(host, None)
+        else:
+            self._issued[host] = files
+        self._has_new_certificates = True
+        self._look_soon()
+
+    def _door(self) -> Door:
+        """Where CAs ask, and what keeps them from getting there."""
+        door = next(each for each in self.doors() if each.scheme == "http")
+        if door.state != "listening":
+            reason = door.reason or "the ingress is switched off (ingress.enabled)"
+            return Door(door.port, f"port {door.port}: {reason}")
+        return Door(door.port, closed_by(self._snapshot, door.port) if self._observes else None)
+
+    async def _look_up(self, host: str) -> Names:
+        return await look_up(host, self._settings.upstreams)
 
     def _look_again(self, host: str) -> None:
         self._routing.look_again([host], self._snapshot)
@@ -273,7 +329,9 @@ class Ingress:
 
     async def _use_certificates(self) -> None:
         self._has_new_certificates = False
-        await self._certificates.use(manual_files(self._snapshot.routes.values()))
+        manual = manual_files(self._snapshot.routes.values())
+        await self._certificates.use({**self._issued, **manual})
+        await self._certificates.reload()
 
     async def _look_at_doors(self) -> None:
         self._doors.retry()

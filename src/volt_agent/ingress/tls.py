@@ -139,6 +139,16 @@ def manual_files(routes: Iterable[Route]) -> dict[str, Files]:
     return found
 
 
+def automatic_hosts(routes: Iterable[Route]) -> list[str]:
+    """The hosts that a certificate is to be got for: those with `--tls auto`, but for those for
+    which an older route brings its own."""
+    found: dict[str, Route] = {}
+    for route in sorted(routes, key=lambda each: each.sequence):
+        if route.tls in ("auto", "manual"):
+            found.setdefault(route.hostname, route)
+    return [host for host, route in found.items() if route.tls == "auto"]
+
+
 def load_usable(files: Files) -> Usable:
     """Read `files` for use. Blocks for some ms; raises Refused."""
     from .pem import load
