@@ -23,7 +23,7 @@ from .acme.lookups import look_up
 from .acme.manager import Certificates as AutomaticCertificates
 from .acme.outlook import Outlook, closed_by, own_addresses
 from .acme.preflight import Door, Names
-from .acme.state import HostCertificate, words
+from .acme.state import words
 from .certificate import Files
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
@@ -48,6 +48,8 @@ RETRY = 2.0
 # How long a command waits until the firewall lets in what it opened, and for first health checks.
 SETTLE_WAIT = 2.0
 CHECK_WAIT = 0.5
+
+_FAILED_SHOWN = 20  # certificates that are named one by one
 
 PortsChanged = Callable[[], Awaitable[None]]
 
@@ -225,6 +227,18 @@ class Ingress:
 
     def problems(self) -> list[str]:
         """What is not as it should be, in sentences."""
+        now = time.time()
+        failed = [each for each in self._automatic.states().values() if each.state == "failed"]
+        found = [
+            f"ingress: certificate of {each.host}: {words(each, now)}"
+            for each in failed[:_FAILED_SHOWN]
+        ]
+        if failed[_FAILED_SHOWN:]:
+            found.append(f"ingress: certificates of {len(failed) - _FAILED_SHOWN} more hosts")
+        return self.port_problems() + found
+
+    def port_problems(self) -> list[str]:
+        """What is wrong with the ports and the access log."""
         found = [
             f"ingress: port {each.port} ({each.scheme}): {each.reason}"
             for each in self.doors()
@@ -238,9 +252,7 @@ class Ingress:
     def certificate(self, route: Route) -> str | None:
         """How it is with the certificate of a route, in words; None where no TLS ends here."""
         if route.tls == "auto":
-            now = time.time()
-            found = self._automatic.states().get(route.hostname)
-            return words(found or HostCertificate(route.hostname, "issuing"), now)
+            return words(self._automatic.state(route.hostname), time.time())
         if route.tls == "manual":
             return self._certificates.state_of(route.hostname, datetime.now(UTC))
         return None
@@ -295,13 +307,15 @@ class Ingress:
         self._has_new_certificates = True
         self._look_soon()
 
-    def _door(self) -> Door:
-        """Where CAs ask, and what keeps them from getting there."""
+    def _door(self, own: Iterable[str]) -> Door:
+        """Where CAs ask at our `own` addresses, and what keeps them from getting there."""
         door = next(each for each in self.doors() if each.scheme == "http")
         if door.state != "listening":
             reason = door.reason or "the ingress is switched off (ingress.enabled)"
             return Door(door.port, f"port {door.port}: {reason}")
-        return Door(door.port, closed_by(self._snapshot, door.port) if self._observes else None)
+        # Without a firewall of ours, what listens is open as far as we can know.
+        closed = closed_by(self._snapshot, door.port, own) if self._observes else None
+        return Door(door.port, closed)
 
     async def _look_up(self, host: str) -> Names:
         return await look_up(host, self._settings.upstreams)

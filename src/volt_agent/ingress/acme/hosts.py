@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import anyio
+from msgspec.structs import replace
 
 from . import renewal
 from .ledger import Account, Record, Setback
@@ -51,32 +52,29 @@ class HostEntry:
 
 def state_of(entry: HostEntry, account: Account, directory: str, now: float) -> HostCertificate:
     """How it is with a host, for lists."""
-    setback = None if entry.is_ordering else _setback(entry, account, directory, now)
     stored, is_due = entry.stored, entry.is_due(directory, now)
-    if setback is not None:
-        state = "failed"
-    else:
-        state = (
-            "valid" if stored is not None and not is_due and not entry.is_ordering else "issuing"
-        )
-    return HostCertificate(
+    setback = None if entry.is_ordering else _setback(entry, account, is_due=is_due)
+    is_well = stored is not None and not is_due and not entry.is_ordering
+    known = HostCertificate(
         host=entry.host,
-        state=state,  # type: ignore[arg-type]
+        state="valid" if is_well else "issuing",
         not_after=None if stored is None else stored.not_after,
         renew_at=None if stored is None else entry.record.renew_at,
-        reason=None if setback is None else setback.reason,
-        next_try=None if setback is None else setback.next_try,
         attempts=0 if entry.record.setback is None else entry.record.setback.attempts,
         warnings=entry.warnings,
         issuer=None if stored is None else stored.certificate.issuer,
         serial=None if stored is None else stored.serial,
     )
+    if setback is None:
+        return known
+    next_try = setback.next_try if is_due else max(setback.next_try, entry.record.renew_at or 0.0)
+    return replace(known, state="failed", reason=setback.reason, next_try=next_try)
 
 
-def _setback(entry: HostEntry, account: Account, directory: str, now: float) -> Setback | None:
+def _setback(entry: HostEntry, account: Account, *, is_due: bool) -> Setback | None:
     """What holds the host back: its own set-back, or the account's if something is due."""
     mine = entry.record.setback
-    if not entry.is_due(directory, now):
+    if not is_due:
         return mine
     both = [each for each in (mine, account.setback) if each is not None]
     return max(both, key=lambda each: each.next_try, default=None)

@@ -78,6 +78,9 @@ class Storage:
         files = self.files(host)
         if not os.path.lexists(files.certificate):
             return None
+        if os.path.isfile(files.certificate):
+            # A disk that fails, or too many open files, is no fault of the certificate.
+            os.close(os.open(files.certificate, os.O_RDONLY | os.O_CLOEXEC))
         try:
             return _read(files, host)
         except Refused as error:
