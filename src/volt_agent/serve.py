@@ -25,6 +25,7 @@ from .config import Config, differences, load
 from .control.api import Api, Probes
 from .control.event_log import EventLog
 from .control.handlers import Handlers
+from .control.handlers.certificate import CertificateHandlers
 from .control.handlers.ingress import IngressHandlers
 from .control.loop_lag import LoopLag
 from .control.messages import agent as messages
@@ -137,6 +138,7 @@ class IngressOnly:
         handlers: Handlers = {
             **dict.fromkeys(METHODS.keys() - {messages.STATUS.name}, _not_here),
             **IngressHandlers(self._registry, self._ingress, self._bus).handlers(),
+            **CertificateHandlers(self._registry, self._ingress).handlers(),
             messages.RELOAD.name: self._reload,
         }
         return Api(

@@ -66,18 +66,20 @@ class Pebble:
         authority = Authority()
         authority.files(folder, OUTSIDE_ADDRESS, stem="server")
         machine.path(CA_BUNDLE).write_bytes(pem_of([authority.root]))
-        settings = _settings(lifetime, eab, http_port)
-        (folder / "config.json").write_text(json.dumps({"pebble": settings}))
+        self._settings = _settings(eab, http_port)
         self._environment = {
             "PEBBLE_WFE_NONCEREJECT": str(nonce_reject),
             "PEBBLE_AUTHZREUSE": str(reuse),
             "PEBBLE_CHAIN_LENGTH": str(chain),
             **({"PEBBLE_VA_SLEEPTIME": str(sleep)} if sleep else {"PEBBLE_VA_NOSLEEP": "1"}),
         }
-        self.start()
+        self.start(lifetime)
 
-    def start(self) -> None:
+    def start(self, lifetime: int | None = None) -> None:
         """Run it; a new one knows nothing of the accounts and orders of the one before."""
+        short = {} if lifetime is None else {"certificateValidityPeriod": lifetime}
+        path = self._machine.path(FOLDER / "config.json")
+        path.write_text(json.dumps({"pebble": self._settings | short}))
         command = [str(BINARY), "-config", f"{FOLDER}/config.json", "-dnsserver", self.names.place]
         with self._log_path.open("a") as log:
             self._process: Process = self._machine.start(
@@ -143,9 +145,7 @@ class Pebble:
 DIRECTORY = f"https://{OUTSIDE_ADDRESS}:{PORT}/dir"
 
 
-def _settings(
-    lifetime: int | None, eab: Mapping[str, str] | None, http_port: int
-) -> dict[str, object]:
+def _settings(eab: Mapping[str, str] | None, http_port: int) -> dict[str, object]:
     return {
         "listenAddress": f"{OUTSIDE_ADDRESS}:{PORT}",
         "managementListenAddress": f"{OUTSIDE_ADDRESS}:{MANAGEMENT}",
@@ -156,5 +156,4 @@ def _settings(
         "ocspResponderURL": "",
         "externalAccountBindingRequired": eab is not None,
         "externalAccountMACKeys": dict(eab or {}),
-        **({} if lifetime is None else {"certificateValidityPeriod": lifetime}),
     }

@@ -42,7 +42,7 @@ def empty(_query: DNSRecord, _reply: DNSRecord, _host: str) -> None:
 def forbidden(query: DNSRecord, reply: DNSRecord, host: str) -> None:
     usual(query, reply, host)
     if query.q.qtype == QTYPE.CAA:
-        rule = CAA(0, "issue", "other-ca.example")
+        rule = CAA(0, "issue", ";")  # nobody may
         reply.add_answer(RR(query.q.qname, QTYPE.CAA, ttl=1, rdata=rule))
 
 

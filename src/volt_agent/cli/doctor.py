@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from ..control.messages import agent, ingress, names, network, port
+from ..control.messages import agent, certificate, ingress, names, network, port
 from ..control.messages.names import Answer, DnsEntry, QueryName
 from ..control.method import Nothing
 from ..errors import VoltError
@@ -55,6 +55,7 @@ def _look(session: Session) -> Findings:
         net=net,
         forwards=session.call(port.LIST, Nothing()),
         routes=session.call(ingress.LIST, Nothing()),
+        certificates=session.call(certificate.LIST, Nothing()),
         names=entries,
         upstream=_asked_upstream(session, net),
         resolved=_resolved(entries),

@@ -17,14 +17,15 @@ from ..control.messages.ingress import (
     STATUS,
     TLS_MODES,
     CreateRoute,
+    DeleteRoute,
     IngressStatus,
     ListenerView,
     Route,
     RouteFigures,
-    RouteName,
 )
 from ..control.method import Nothing
 from ..errors import AgentNotRunning, Invalid, Refused
+from . import ingress_cert
 from .agent.options import Config, Level, StateDir, agent_options
 from .arguments import NameOption, NewNameOption, one_name, one_of
 from .command import Group, command
@@ -106,8 +107,9 @@ Hsts = Annotated[
     int | None,
     typer.Option(metavar="SECONDS", help="Have browsers insist on https for so long."),
 ]
-
-
+Revoke = Annotated[
+    bool, typer.Option("--revoke", help="Have the CA revoke its automatic certificate, too.")
+]
 HttpPort = Annotated[
     int | None,
     typer.Option("--http-port", metavar="PORT", help="Default: ingress.http_port, 80."),
@@ -169,16 +171,27 @@ def create(
         for each in made.backends
         if each.status != "healthy"
     ]
+    if made.tls == "auto":
+        notes.append(f"certificate: {made.certificate}")
     text = "\n".join([f"route {made.name} {done}: {_place(made)}", *notes, *made.warnings])
     session.done(made, text)
 
 
-@command("delete", examples=("volt ingress delete --name web",))
-def delete(ctx: typer.Context, name: RouteArgument = None, name_option: NameOption = None) -> None:
-    """Delete a route. Requests in flight may end; see --drain of create."""
+@command("delete", examples=("volt ingress delete --name web", "volt ingress delete web --revoke"))
+def delete(
+    ctx: typer.Context,
+    name: RouteArgument = None,
+    name_option: NameOption = None,
+    revoke: Revoke = False,
+) -> None:
+    """Delete a route. Requests in flight may end; see --drain of create.
+
+    Its automatic certificate is kept, for a route that comes back, unless it is revoked.
+    """
     session = Session.of(ctx)
-    gone = session.call(DELETE, RouteName(name=one_name(name, name_option)))
-    session.done(gone, f"route {gone.name} deleted")
+    gone = session.call(DELETE, DeleteRoute(name=one_name(name, name_option), revoke=revoke))
+    done = f"route {gone.name} deleted"
+    session.done(gone, f"{done}, its certificate is revoked" if revoke else done)
 
 
 @command("list", examples=("volt ingress list", "volt ingress list -o json"))
@@ -293,5 +306,5 @@ def _absolute(path: str | None) -> str | None:
 COMMAND = Group(
     "ingress",
     "From host names and paths to workloads: the HTTP and TLS proxy.",
-    commands=(create, delete, list_routes, status, reload, serve),
+    commands=(create, delete, list_routes, status, reload, serve, ingress_cert.COMMAND),
 )

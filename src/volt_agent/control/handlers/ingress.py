@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
+
 from ...bus import Bus
-from ...events import RouteCreated, RouteDeleted
+from ...events import CertificateFailed, CertificateIssued, RouteCreated, RouteDeleted
 from ...ingress.figures import RouteFigures
 from ...ingress.server import Ingress
 from ...ingress.tls import check_route
 from ...model.route import Route
 from ...registry import Registry
-from ...rules.route import Asked, create_route, delete_route, parse_route
+from ...rules.route import Asked, check_revocable, create_route, delete_route, parse_route
 from ..messages import ingress as messages
 from ..method import Nothing
 from . import Handlers
+
+# Seconds that a new route waits for the first word about its certificate. Most orders take longer.
+VERDICT_WAIT = 0.7
 
 
 class IngressHandlers:
@@ -40,14 +45,20 @@ class IngressHandlers:
         if changed:
             await self._ingress.settled()
             await self._ingress.checked(route.name)
+            if route.tls == "auto":
+                await self._first_verdict(route.hostname)
             self._bus.publish(RouteCreated(route=route.name))
         view = self._view(commit.new.routes[route.name])
         return messages.CreatedRoute(
-            changed=changed, warnings=[*warnings, *self._ingress.problems()], **_fields(view)
+            changed=changed, warnings=[*warnings, *self._ingress.port_problems()], **_fields(view)
         )
 
-    async def delete(self, params: messages.RouteName) -> messages.Route:
+    async def delete(self, params: messages.DeleteRoute) -> messages.Route:
         before = self._registry.snapshot.routes.get(params.name)
+        if params.revoke and before is not None:
+            check_revocable(self._registry.snapshot, before)
+            # First, so that a CA that cannot be reached leaves everything as it is.
+            await self._ingress.automatic.revoke(before.hostname)
         view = self._view(before) if before is not None else None
         commit = await self._registry.commit(lambda snapshot: delete_route(snapshot, params.name))
         (gone,) = commit.change.delete
@@ -81,6 +92,17 @@ class IngressHandlers:
             certificates=certificates,
             problems=[*problems, *self._ingress.problems()],
         )
+
+    async def _first_verdict(self, host: str) -> None:
+        """Wait a moment: what a look at DNS and ports finds is worth saying at once."""
+        news = self._bus.feed(CertificateFailed, CertificateIssued)
+        with anyio.move_on_after(VERDICT_WAIT):
+            known = self._ingress.automatic.states().get(host)
+            if known is not None and known.state == "issuing":
+                async for event in news:
+                    if getattr(event, "host", None) == host:
+                        break
+        news.close()
 
     def _view(self, route: Route) -> messages.Route:
         backends = [
