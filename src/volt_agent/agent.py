@@ -43,7 +43,7 @@ from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .host_inbound import closed_listeners, host_policy
 from .ingress.server import Ingress
-from .ingress.settings import IngressSettings
+from .ingress.settings import CERTIFICATES_NAME, IngressSettings
 from .kernel.claim import claim_namespace
 from .kernel.enforcement import enforces_within_bridge
 from .kernel.host import listening_ports, sshd_ports
@@ -130,7 +130,10 @@ class Agent:
         self._names = NameServer(dns_settings(config), self._manager)
         self._dhcp = DhcpServer(dhcp_settings(config), self._registry, self._edge, self._bus)
         self._ingress = Ingress(
-            IngressSettings.of(config), self._manager, self._bus, Path(options.state_dir) / "certs"
+            IngressSettings.of(config),
+            self._manager,
+            self._bus,
+            Path(options.state_dir) / CERTIFICATES_NAME,
         )
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._open_network

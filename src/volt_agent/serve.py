@@ -36,7 +36,7 @@ from .control.server import ControlServer
 from .control.sockets import bind_control_socket
 from .errors import Failed, Refused
 from .ingress.server import Ingress
-from .ingress.settings import IngressSettings
+from .ingress.settings import CERTIFICATES_NAME, IngressSettings
 from .options import AgentOptions
 from .process import resident_bytes, run_agent, started
 from .registry import Registry
@@ -84,7 +84,7 @@ class IngressOnly:
         self._lag = LoopLag(self._metrics.observe_lag)
         self._store = SqliteStore(Path(options.state_dir))
         self._registry = Registry(self._store)
-        certificates = Path(options.state_dir) / "certs"
+        certificates = Path(options.state_dir) / CERTIFICATES_NAME
         self._ingress = Ingress(
             self._settings(), ServiceManager(), self._bus, certificates, observes=False
         )

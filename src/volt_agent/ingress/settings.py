@@ -10,6 +10,9 @@ from msgspec import Struct
 from ..config import AcmeSection, Config, HealthSection
 from ..model.route import USUAL_PORTS, IngressPorts
 
+# Where automatic certificates are, below the state directory.
+CERTIFICATES_NAME = "certs"
+
 
 class IngressSettings(Struct, frozen=True):
     """See `config.schema.IngressSection`. Times in seconds. `upstreams` are asked for the addresses
