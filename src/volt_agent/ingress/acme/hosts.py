@@ -17,7 +17,8 @@ from .storage import Stored
 class HostEntry:
     """A host whose certificate is looked after. `ready_at` is when its back-off ends and `ask_at`
     when the CA is asked again when to renew: seconds of the monotonic clock, so that a changed
-    wall clock moves neither."""
+    wall clock moves neither. `is_asked`: somebody wants another certificate; `is_forced`: at once.
+    """
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -25,7 +26,7 @@ class HostEntry:
         self.stored: Stored | None = None
         self.warnings: tuple[str, ...] = ()
         self.phase: Phase | None = None  # of the order under way
-        self.is_loaded = self.is_ordering = self.is_forced = False
+        self.is_loaded = self.is_ordering = self.is_asked = self.is_forced = False
         self.ready_at = self.ask_at = 0.0
         self.wake = asyncio.Event()
         self.scope: anyio.CancelScope | None = None
@@ -35,7 +36,7 @@ class HostEntry:
 
     def is_due(self, directory: str, now: float) -> bool:
         """Whether a certificate is to be ordered, back-off aside."""
-        return self.is_forced or renewal.is_due(
+        return self.is_asked or renewal.is_due(
             self.record, has_certificate=self.stored is not None, directory=directory, now=now
         )
 

@@ -201,7 +201,7 @@ class Certificates:
         return entry.seconds_left(desk.ready_at, desk.settings.url, self._clock(), time.monotonic())
 
     def _begin_soon(self, entry: HostEntry, force: bool) -> None:
-        entry.is_forced = force
+        entry.is_asked, entry.is_forced = True, force
         if force:
             self._desk.ready_at = 0.0
         entry.wake.set()

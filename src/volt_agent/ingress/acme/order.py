@@ -34,7 +34,7 @@ ROWS: Mapping[tuple[OrderStatus, AuthorisationStatus], tuple[Step, Phase]] = {
     ("invalid", _ANY): ("give up", "backing off"),
 }
 
-_FIRST, _LAST = 0.25, 5.0  # seconds between two looks at an order
+_FIRST, _LAST = 0.1, 5.0  # seconds between two looks at an order
 
 
 def next_step(order: OrderStatus, authorisation: AuthorisationStatus) -> tuple[Step, Phase]:
