@@ -69,7 +69,7 @@ class Load:
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> str:
     """The status of the answer to one request."""
-    writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    writer.write(f"GET /v1 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     length = head.partition("content-length:")[2].partition("\r\n")[0]
     await reader.readexactly(int(length))

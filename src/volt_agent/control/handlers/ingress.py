@@ -19,7 +19,7 @@ from ..method import Nothing
 from . import Handlers
 
 # Seconds that a new route waits for the first word about its certificate. Most orders take longer.
-VERDICT_WAIT = 0.7
+VERDICT_WAIT = 0.5
 
 
 class IngressHandlers:
@@ -44,9 +44,9 @@ class IngressHandlers:
         changed = not commit.change.is_empty
         if changed:
             await self._ingress.settled()
-            await self._ingress.checked(route.name)
-            if route.tls == "auto":
-                await self._first_verdict(route.hostname)
+            async with anyio.create_task_group() as looks:
+                looks.start_soon(self._ingress.checked, route.name)
+                looks.start_soon(self._first_verdict, route)
             self._bus.publish(RouteCreated(route=route.name))
         view = self._view(commit.new.routes[route.name])
         return messages.CreatedRoute(
@@ -93,15 +93,16 @@ class IngressHandlers:
             problems=[*problems, *self._ingress.problems()],
         )
 
-    async def _first_verdict(self, host: str) -> None:
+    async def _first_verdict(self, route: Route) -> None:
         """Wait a moment: what a look at DNS and ports finds is worth saying at once."""
+        known = self._ingress.automatic.states().get(route.hostname)
+        if known is None or known.state != "issuing":
+            return
         news = self._bus.feed(CertificateFailed, CertificateIssued)
         with anyio.move_on_after(VERDICT_WAIT):
-            known = self._ingress.automatic.states().get(host)
-            if known is not None and known.state == "issuing":
-                async for event in news:
-                    if getattr(event, "host", None) == host:
-                        break
+            async for event in news:
+                if getattr(event, "host", None) == route.hostname:
+                    break
         news.close()
 
     def _view(self, route: Route) -> messages.Route:
