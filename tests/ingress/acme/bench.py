@@ -62,6 +62,12 @@ class Bench:
     def state(self, host: str = HOST) -> HostCertificate:
         return self.certificates.state(host)
 
+    def is_under_way(self, host: str = HOST) -> bool:
+        """Whether an attempt is going on, or would begin at once."""
+        certificates = self.certificates
+        entry = certificates._hosts[host]
+        return entry.is_ordering or certificates._seconds_left(entry) <= 0
+
     def of(self, kind: type[T]) -> list[T]:
         """The events of one kind."""
         return [each for each in self.events if isinstance(each, kind)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ class _Missing(Exception):
 
 async def look_up(host: str, upstreams: Sequence[str]) -> Names:
     """Ask `upstreams`, `ADDRESS:PORT` each; none for nothing known."""
+    # The first import takes longer than the loop may be held up.
+    await asyncio.to_thread(importlib.import_module, "aiodns")
     resolver = resolver_of(upstreams)
     if resolver is None:
         return Names(addresses=None, caa=None)
