@@ -244,7 +244,7 @@ class Agent:
         await self._open_servers()
         await self._reconciler.settled_all(Rank.PORT)
         start_task(planes, "leases", self._dhcp.run)
-        await self._ingress.start(self._put_host_policy)
+        await self._ingress.start(self._registry.snapshot, self._put_host_policy)
         start_task(planes, "ingress", self._ingress.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:

@@ -100,7 +100,7 @@ class IngressOnly:
             async with anyio.create_task_group() as tasks:
                 self._open_ports()
                 self._registry.add_follower("ingress", self._ingress)
-                await self._ingress.start(_no_firewall)
+                await self._ingress.start(self._registry.snapshot, _no_firewall)
                 start_task(tasks, "control", ControlServer(self._api(), [control]).serve)
                 start_task(tasks, "ingress", self._ingress.run)
                 start_task(tasks, "loop lag", self._lag.run)

@@ -122,10 +122,11 @@ class Ingress:
         self._want_doors()
         self._told = self.ports
 
-    async def start(self, on_ports: PortsChanged) -> None:
+    async def start(self, snapshot: Snapshot, on_ports: PortsChanged) -> None:
         """Begin to serve: requests that wait already shall find certificates and healthy backends.
+        `snapshot` is the present one, with what the firewall was told of the ports since `open`.
         `on_ports` is called after the ports listened on have changed, with the firewall in mind."""
-        self._on_ports = on_ports
+        self._snapshot, self._on_ports = snapshot, on_ports
         await self._automatic.load()
         await self._use_certificates()
         await self.checked()
