@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -104,6 +104,23 @@ class Bench:
     async def _look_up(self, _host: str) -> Names:
         self.looked_up += 1
         return self.names
+
+
+@contextmanager
+def loop_steps() -> Iterator[list[float]]:
+    """The processor time (seconds) of each step that the loop does meanwhile."""
+    steps, run = [0.0], asyncio.Handle._run
+
+    def measured(handle: asyncio.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        steps.append(time.thread_time() - began)
+
+    asyncio.Handle._run = measured  # type: ignore[assignment, method-assign]
+    try:
+        yield steps
+    finally:
+        asyncio.Handle._run = run  # type: ignore[method-assign]
 
 
 def store(folder: Path, directory: str, host: str = HOST, **options: Any) -> Stored:

@@ -1,11 +1,12 @@
 """A CA that does what a test wants, counts what it is asked for, and believes every signature.
 
-It speaks as much of RFC 8555 as an order needs, over plain HTTP on loopback.
+It speaks as much of RFC 8555 as an order needs, over HTTP on loopback.
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from base64 import urlsafe_b64decode
 from collections import Counter
@@ -41,10 +42,14 @@ def refusal(
 class FakeCa:
     """`asked` counts requests by kind: directory, nonce, account, order, look, authorisation,
     challenge, finalize, certificate, renewal. `answers` replaces the answers of kinds; `validate`
-    is called as `Certificates.challenge` is. `lifetime` in seconds.
+    is called as `Certificates.challenge` is. `lifetime` in seconds; with `tls` it speaks HTTPS.
     """
 
-    def __init__(self, validate: Callable[[bytes, bytes], bytes | None] | None = None) -> None:
+    def __init__(
+        self,
+        validate: Callable[[bytes, bytes], bytes | None] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.asked: Counter[str] = Counter()
         self.answers: dict[str, Answer] = {}
         self.validate = validate
@@ -55,11 +60,13 @@ class FakeCa:
         self.decides = True  # whether challenges get anywhere
         self.keys: set[str] = set()  # of accounts
         self.orders: list[dict[str, Any]] = []
-        self.is_under_way = threading.Lock()
-        self.most_at_once = self._at_once = 0
+        self._turn = threading.Lock()
         server = self._server = _Server(("127.0.0.1", 0), _Handler)
         server.ca = self
-        self.place = f"http://127.0.0.1:{server.server_address[1]}"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.place = f"{scheme}://127.0.0.1:{server.server_address[1]}"
         self.directory = f"{self.place}/directory"
         self._thread = threading.Thread(
             target=server.serve_forever, args=(0.01,), name="fake-ca", daemon=True
@@ -82,7 +89,7 @@ class FakeCa:
     def answer(self, path: str, document: Mapping[str, Any]) -> Answer:
         kind, _, rest = path.strip("/").partition("/")
         self.asked[kind] += 1
-        with self.is_under_way:
+        with self._turn:
             if kind in self.answers:
                 return self.answers[kind]
             handler: Callable[..., Answer] = getattr(self, f"_{kind}")

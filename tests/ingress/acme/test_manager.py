@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from tests.ingress.acme.bench import HOST, Bench, on_loop, running, store
-from tests.ingress.acme.fake_ca import Answer, FakeCa, refusal
+from tests.ingress.acme.bench import HOST, Bench, loop_steps, on_loop, running, store
+from tests.ingress.acme.fake_ca import Answer, FakeCa, authority, refusal
+from tests.ingress.authority import Authority, pem_of
 from volt_agent.config import AcmeSection
 from volt_agent.errors import Failed, NotFound, Refused
 from volt_agent.events import (
@@ -62,17 +65,6 @@ async def test_a_host_gets_a_certificate(ca: FakeCa, tmp_path: Path) -> None:
         assert again.installed == {HOST: files}, "before anything runs"
         assert again.state() == bench.state()
     assert (ca.asked["order"], ca.asked["account"]) == (1, 1)
-
-
-@on_loop
-async def test_many_hosts_share_one_account(ca: FakeCa, tmp_path: Path) -> None:
-    """However many begin at once; and each has its own order."""
-    hosts = [f"h{number}.example.com" for number in range(12)]
-    async with running(settings(ca), tmp_path) as bench:
-        serve(ca, bench).certificates.want(hosts)
-        await bench.until_state("valid", *hosts)
-    assert (len(ca.keys), ca.asked["account"]) == (1, 1)
-    assert sorted(each["host"] for each in ca.orders) == sorted(hosts)
 
 
 @on_loop
@@ -180,6 +172,38 @@ async def test_a_dead_ca_is_one_question(tmp_path: Path) -> None:
     async with running(settings(ca), tmp_path / "other", HOST) as bench:
         await bench.until_state("failed")
         assert "cannot be reached: connection refused" in (bench.state().reason or "")
+
+
+@on_loop
+async def test_a_ca_that_nobody_vouches_for(tmp_path: Path) -> None:
+    """The reason names the bundle, and the first order with the right one succeeds at once."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*structs.astuple(authority().files(tmp_path, "127.0.0.1")))
+    right, wrong = tmp_path / "right.pem", tmp_path / "wrong.pem"
+    right.write_bytes(pem_of([authority().root]))
+    wrong.write_bytes(pem_of([Authority().root]))
+    with FakeCa(tls=server) as ca:
+        trust = AcmeSection(directory=ca.directory, ca_bundle=str(wrong))
+        async with running(trust, tmp_path / "certs", HOST) as bench:
+            await bench.until_state("failed")
+            assert f"is not trusted with {wrong}" in (bench.state().reason or "")
+            bench.certificates.configure(structs.replace(trust, ca_bundle=f"{wrong}x"))
+            await bench.until(lambda: "cannot be read" in (bench.state().reason or ""))
+            serve(ca, bench).certificates.configure(structs.replace(trust, ca_bundle=str(right)))
+            await bench.until_state("valid")
+
+
+@on_loop
+async def test_twenty_at_once(ca: FakeCa, tmp_path: Path) -> None:
+    """One account, an order for each; nothing that runs on the loop takes long."""
+    hosts = [f"h{number}.example.com" for number in range(20)]
+    async with running(settings(ca), tmp_path) as bench:
+        with loop_steps() as steps:
+            serve(ca, bench).certificates.want(hosts)
+            await bench.until_state("valid", *hosts)
+    assert (len(ca.keys), ca.asked["account"]) == (1, 1)
+    assert sorted(each["host"] for each in ca.orders) == sorted(hosts)
+    assert max(steps) < 0.05, "processor time of one step, ten times what it takes"
 
 
 @on_loop
