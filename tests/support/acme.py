@@ -41,7 +41,7 @@ class Pebble:
     """A CA at https://192.0.2.2:14000/dir, which validates through port 80 of the host.
 
     `lifetime` of its certificates in seconds; `nonce_reject` per cent of good nonces are refused;
-    it sleeps up to `sleep` seconds before it validates; `reuse` per cent of valid authorisations
+    it waits up to `sleep` seconds before it validates; `reuse` per cent of valid authorisations
     are used again; `chain` certificates stand between leaf and root; `eab` are the keys of external
     accounts by their names, which are then required.
     """

@@ -16,6 +16,8 @@ import sys
 from collections import Counter
 from typing import Any
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 PATIENCE = 10.0  # seconds that anything may take
 PAUSE = 0.02  # seconds between two requests of a client
 
@@ -32,24 +34,29 @@ class Load:
         self.serials: set[str] = set()
 
     async def client(self, number: int) -> None:
+        """The last request is on a new connection: it sees the latest certificate."""
         host, keeps = self._hosts[number % len(self._hosts)], number % 2 == 0
-        streams = None
+        streams: Streams | None = None
         while not self.over.is_set():
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    streams = streams or await self._connect(host)
-                    self._note(await _ask(*streams, host))
-            except (OSError, EOFError, TimeoutError) as error:
-                self.failures[f"{type(error).__name__}: {error}"] += 1
-                is_over = True
-            else:
-                is_over = not keeps
-            if is_over and streams is not None:
-                streams[1].close()
-                streams = None
+            streams = await self._once(host, streams, keeps)
             await asyncio.sleep(PAUSE)
         if streams is not None:
             streams[1].close()
+        await self._once(host, None, keeps=False)
+
+    async def _once(self, host: str, streams: Streams | None, keeps: bool) -> Streams | None:
+        """One request; the connection, if it is kept."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                streams = streams or await self._connect(host)
+                self._note(await _ask(*streams, host))
+                if keeps:
+                    return streams
+        except (OSError, EOFError, TimeoutError) as error:
+            self.failures[f"{type(error).__name__}: {error}"] += 1
+        if streams is not None:
+            streams[1].close()
+        return None
 
     def _note(self, status: str) -> None:
         if status == "200":
@@ -57,7 +64,7 @@ class Load:
         else:
             self.failures[status] += 1
 
-    async def _connect(self, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, host: str) -> Streams:
         reader, writer = await asyncio.open_connection(
             self._address, 443, ssl=self._context, server_hostname=host
         )
