@@ -169,7 +169,7 @@ class Attempts:
         except Refused as error:
             reason = f"what the CA issued cannot be used: {error.message}"
             raise OrderFailed(Problem("order", reason, is_final=True)) from None
-        entry.stored, entry.is_asked = stored, False
+        entry.stored, entry.is_asked, entry.ready_at = stored, False, 0.0
         self._enter(entry, "installed")
         self._install(entry.host, stored.files)
         renew_at = renewal.renewal_time(stored.not_before, stored.not_after, random.random())

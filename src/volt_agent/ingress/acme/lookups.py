@@ -18,7 +18,7 @@ from .preflight import Caa, Names, climb
 if TYPE_CHECKING:
     import aiodns
 
-ANSWER_WITHIN = 4.0
+ANSWER_WITHIN = 3.0
 _LABELS_MAX = 10
 _ADDRESSES_MAX = 32
 

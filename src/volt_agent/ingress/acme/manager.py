@@ -40,7 +40,7 @@ ORDERS_AT_ONCE = 10
 _LOOK_EVERY = 20.0
 # Seconds: a host that is still wanted after a revocation gets another certificate only then.
 _AFTER_REVOCATION = 60.0
-# Seconds. The CA is asked when to renew soon after a start, and then as often as it likes.
+# Seconds. The CA is asked when to renew some time after a start, and then as often as it likes.
 _SOON, _ASK_EVERY = 300.0, 6 * 3600.0
 
 
@@ -278,7 +278,7 @@ class Certificates:
         if record.setback is not None and record.order is None:
             entry.ready_at = time.monotonic() + record.setback.wait(self._clock())
         if stored is not None:
-            entry.ask_at = time.monotonic() + _SOON * random.random()
+            entry.ask_at = time.monotonic() + _SOON * (1 + random.random())
             if record.renew_at is None:
                 renew_at = renewal.renewal_time(
                     stored.not_before, stored.not_after, random.random()
