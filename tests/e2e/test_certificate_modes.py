@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,14 +14,6 @@ pytestmark = pytest.mark.kernel
 
 HOSTS = ("app.example.com", "api.example.com", "ws.example.com")
 WITHIN = 60.0  # seconds; ten times what it takes
-# Refused nonces and reused authorisations per cent, seconds of sleep, certificates in a chain.
-MODES: Mapping[str, Mapping[str, Any]] = {
-    "nonces": {"nonce_reject": 50},
-    "slow": {"sleep": 8},
-    "chains": {"chain": 4},
-    "new authorisations": {"reuse": 0},
-    "old authorisations": {"reuse": 100},
-}
 SECRET = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 
 
@@ -85,16 +76,6 @@ def test_a_ca_that_is_slow_and_choosy(host: Host) -> None:
     site.create("late.example.com")
     site.await_state("valid", "late.example.com")
     assert site.pebble.orders == 4
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("mode", MODES)
-def test_each_mind_of_a_ca(host: Host, mode: str) -> None:
-    """Three of three."""
-    site = Site(host, **MODES[mode])
-    site.create(*HOSTS)
-    site.await_state("valid", *HOSTS)
-    assert (site.pebble.accounts, site.pebble.orders) == (1, 3)
 
 
 def test_a_full_disk(host: Host) -> None:

@@ -20,7 +20,9 @@ NOW = datetime(2026, 9, 2, 12, tzinfo=UTC).timestamp()
 
 
 def refused(code: str, detail: str = "because") -> acme.messages.Error:
-    return acme.messages.Error(typ=f"urn:ietf:params:acme:error:{code}", detail=detail)
+    document = {"type": f"urn:ietf:params:acme:error:{code}", "detail": detail}
+    made: acme.messages.Error = acme.messages.Error.from_json(document)
+    return made
 
 
 def answer(status: int) -> acme.errors.ClientError:
