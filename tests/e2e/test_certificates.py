@@ -165,6 +165,9 @@ def test_the_certificates_can_be_looked_at(site: Site) -> None:
     assert found["directory"] == DIRECTORY
     assert "Pebble Intermediate" in found["issuer"]
     assert site.host.path(found["key_file"]).stat().st_mode & 0o777 == 0o600
+    asked = {"COMP_WORDS": "volt ingress cert inspect ap", "COMP_CWORD": "4"}
+    offered = site.host.volt(environment={"_VOLT_COMPLETE": "complete_bash", **asked}).stdout
+    assert {"app.example.com", "api.example.com"} == set(offered.split())
     assert "no certificate for 'nobody'" in site.volt("volt ingress cert inspect nobody", 3)
 
 

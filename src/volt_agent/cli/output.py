@@ -18,8 +18,8 @@ GREEN, YELLOW, RED = "32", "33", "31"
 # Words of these columns only; everything else stays in the terminal's own colour.
 COLOURED_COLUMNS = ("STATUS", "STATE")
 COLOURS: Mapping[str, str] = {
-    **dict.fromkeys(("up", "ready", "running", "attached", "loaded", "active"), GREEN),
-    **dict.fromkeys(("degraded", "pending", "starting", "stopping", "settling"), YELLOW),
+    **dict.fromkeys(("up", "ready", "running", "attached", "loaded", "active", "valid"), GREEN),
+    **dict.fromkeys(("degraded", "pending", "starting", "stopping", "settling", "issuing"), YELLOW),
     **dict.fromkeys(("missing", "failed", "absent", "unreachable"), RED),
 }
 
