@@ -349,3 +349,21 @@ def stop_load(load: Process) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(load.stdout.read())
     load.wait()
     return report
+
+
+@pytest.mark.long
+def test_the_ingress_alone_gets_certificates() -> None:
+    """`volt ingress serve` at high ports: it mentions that CAs ask at port 80, and goes on."""
+    with Host() as host:
+        site = Site(host, Pebble(host, http_port=8080))
+        site.configure()
+        ports = ("--http-port", "8080", "--https-port", "8443")
+        process = host.start(*host.agent_command[:1], "ingress", "serve", *ports)
+        host.await_ready()
+        site.volt(
+            "volt ingress create --name a --hostname a.example.com --backend 127.0.0.1:1 --tls auto"
+        )
+        found = site.await_state("a.example.com", "valid")
+        assert any("port 80" in each for each in found["warnings"])
+        assert site.pebble.status(found["serial"]) == "Valid"
+        assert process.end() == 0
