@@ -100,7 +100,7 @@ class Desk:
         return setback
 
     async def succeeded(self) -> None:
-        """The CA has taken an order: nothing holds anybody back. Raises OSError."""
+        """The CA has issued a certificate: nothing holds anybody back. Raises OSError."""
         if self.account.setback is not None:
             await self._keep(replace(self.account, setback=None))
 

@@ -131,7 +131,6 @@ class Attempts:
         await self._keep(entry, ledger.begun(entry.record, order, self._clock(), random.random()))
         conversation, url = await self._place(entry.host, conversation)
         await self._keep(entry, ledger.placed(entry.record, url))
-        await self._desk.succeeded()
         attempts = entry.record.setback.attempts if entry.record.setback is not None else 1
         self._publish(CertificateOrdered(host=entry.host, attempt=attempts))
         return conversation, PendingOrder(directory, order.key, url)
@@ -180,6 +179,7 @@ class Attempts:
         entry.record = Record(directory=order.directory, renew_at=renew_at)
         self._publish(_news(entry.host, stored, is_first=former is None))
         await self._keep(entry, entry.record)
+        await self._desk.succeeded()
 
     # ---- the ledger -----------------------------------------------------------------------------
 
@@ -189,12 +189,12 @@ class Attempts:
         setback = ledger.after(before, problem, now, random.random())
         if problem.kind == "account":
             self._desk.forget()
+        entry.record = ledger.failed(entry.record, before, problem, setback)
         try:
             if problem.scope == "account":
                 setback = await self._desk.hold_back(problem)
             else:
                 entry.ready_at = time.monotonic() + setback.wait(now)
-            entry.record = ledger.failed(entry.record, before, problem, setback)
             await self._keep(entry, entry.record)
         except OSError as error:
             log.error("the ledger of %s cannot be written: %s", entry.host, error)

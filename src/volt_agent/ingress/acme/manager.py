@@ -113,7 +113,9 @@ class Certificates:
             raise NotFound(f"there is no route with --tls auto for {host}")
         chosen = [self._hosts[host]] if host is not None else [*self._hosts.values()]
         for entry in chosen:
-            refusal = None if force or entry.is_ordering else self._why_not(entry)
+            if entry.is_ordering:
+                continue  # what is asked for is under way
+            refusal = None if force else self._why_not(entry)
             if refusal is None:
                 self._begin_soon(entry, force)
             elif host is not None:
@@ -130,10 +132,12 @@ class Certificates:
                 f"the certificate of {host} is from {record.directory}",
                 "set ingress.acme.directory to that, and try again",
             )
-        await self._have_revoked(host, found)
+        # A revocation is no way around what a CA has asked to wait.
+        record = Record(setback=record.setback)
+        await self._have_revoked(found, host, record)
         entry = self._hosts.get(host)
         if entry is not None:
-            entry.record, entry.stored = Record(), None
+            entry.record, entry.stored = record, None
             entry.ready_at = time.monotonic() + _AFTER_REVOCATION
         self._install(host, None)
         self._publish(CertificateRevoked(host=host, serial=found.serial))
@@ -161,7 +165,10 @@ class Certificates:
     async def _look_after(self, entry: HostEntry) -> None:
         assert entry.scope is not None
         with entry.scope:
-            await self._load(entry)
+            while not entry.is_loaded:
+                # Without knowing what is there, nothing is ordered.
+                await self._load(entry)
+                await self._wait(entry)
             while True:
                 await self._wait(entry)
                 if self._seconds_left(entry) <= 0:
@@ -222,7 +229,7 @@ class Certificates:
     def _state(self, entry: HostEntry) -> HostCertificate:
         return state_of(entry, self._desk.account, self._desk.settings.url, self._clock())
 
-    async def _have_revoked(self, host: str, stored: Stored) -> None:
+    async def _have_revoked(self, stored: Stored, host: str, record: Record) -> None:
         run = self._workers.run
         try:
             conversation, _terms = await self._desk.open()
@@ -231,6 +238,7 @@ class Certificates:
         except OrderFailed as error:
             raise Failed(f"the certificate of {host} was not revoked: {error}") from None
         try:
+            await run(self._storage.save_record, host, record)
             await run(self._storage.remove, host)
         except OSError as error:
             raise Failed(
@@ -242,13 +250,15 @@ class Certificates:
     async def _load(self, entry: HostEntry) -> None:
         if entry.is_loaded:
             return
-        entry.is_loaded = True
         try:
             found, record = await self._workers.run(_read, self._storage, entry.host)
             await self._desk.read()
         except OSError as error:
             log.error("the certificate of %s cannot be read: %s", entry.host, error)
+            entry.warnings = (f"what is stored cannot be read: {error.strerror or error}",)
+            entry.ready_at = time.monotonic() + _LOOK_EVERY
             return
+        entry.is_loaded, entry.ready_at, entry.warnings = True, 0.0, ()
         if isinstance(found, SetAside):
             self._report(entry, found)
         elif found is not None:

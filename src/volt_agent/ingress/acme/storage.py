@@ -103,12 +103,10 @@ class Storage:
         return _read(self.files(host), host)
 
     def remove(self, host: str) -> None:
-        """Forget the certificate of `host` and what was tried for it."""
+        """Forget the certificate of `host`, but not what was tried for it."""
         folder = self._host(host)
-        for name in ("certificate.pem", "record.json"):
-            (folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        (folder / "certificate.pem").unlink(missing_ok=True)
+        _sync(folder)
 
     def _set_aside(self, host: str, path: Path) -> str:
         aside = self._folder(self._root / "aside")
