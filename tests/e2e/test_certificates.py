@@ -229,6 +229,8 @@ def test_wrong_dns_is_named_without_an_order(site: Site) -> None:
         assert words in listed
         assert f"certificate of {label}.example.com: failed" in shown
         assert re.search(rf"^fail +certificates +{label}.example.com: ", examined, re.MULTILINE)
+    assert "had no certificate" in site.volt("volt ingress delete --name missing --revoke")
+    for label in ("empty", "forbidden"):
         site.delete(label)
 
 

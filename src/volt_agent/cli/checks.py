@@ -208,7 +208,8 @@ def _certificates(found: Findings) -> Iterator[Line]:
             yield Line("certificates", state, f"{each.host}: {_trouble(each)}", hint)
         for warning in each.warnings:
             is_well = False
-            yield Line("certificates", "warn", f"{each.host}: {warning}")
+            named = warning if each.host in warning else f"{each.host}: {warning}"
+            yield Line("certificates", "warn", named)
     if is_well:
         issuing = sum(each.state == "issuing" for each in found.certificates)
         ordered = f", {issuing} on order" if issuing else ""

@@ -30,7 +30,7 @@ from .agent.options import Config, Level, StateDir, agent_options
 from .arguments import NameOption, NewNameOption, one_name, one_of
 from .command import Group, command
 from .complete import route_names
-from .output import Column, fields, section, table
+from .output import Column, fields, in_short, section, table
 from .session import Session
 
 COLUMNS: Sequence[Column[Route]] = (
@@ -40,7 +40,7 @@ COLUMNS: Sequence[Column[Route]] = (
     ("BACKENDS", lambda each: ", ".join(one.address for one in each.backends)),
     ("TLS", lambda each: each.tls),
     ("STATUS", lambda each: _state(each)),
-    ("CERTIFICATE", lambda each: each.certificate),
+    ("CERTIFICATE", lambda each: in_short(each.certificate)),
 )
 LISTENERS: Sequence[Column[ListenerView]] = (
     ("PORT", lambda each: each.port),
@@ -172,7 +172,8 @@ def create(
         if each.status != "healthy"
     ]
     if made.tls == "auto":
-        notes.append(f"certificate: {made.certificate}")
+        ahead = "; volt ingress list shows how it goes" if made.certificate == "issuing" else ""
+        notes.append(f"certificate: {made.certificate}{ahead}")
     text = "\n".join([f"route {made.name} {done}: {_place(made)}", *notes, *made.warnings])
     session.done(made, text)
 
@@ -191,7 +192,9 @@ def delete(
     session = Session.of(ctx)
     gone = session.call(DELETE, DeleteRoute(name=one_name(name, name_option), revoke=revoke))
     done = f"route {gone.name} deleted"
-    session.done(gone, f"{done}, its certificate is revoked" if revoke else done)
+    if revoke:
+        done += ", its certificate is revoked" if gone.revoked else "; it had no certificate"
+    session.done(gone, done)
 
 
 @command("list", examples=("volt ingress list", "volt ingress list -o json"))

@@ -21,7 +21,7 @@ from ..control.method import Nothing
 from ..errors import Invalid
 from .command import Group, command
 from .complete import certificate_hosts
-from .output import Column, bullets, fields
+from .output import Column, bullets, fields, in_short
 from .session import Session
 
 COLUMNS: Sequence[Column[Certificate]] = (
@@ -31,8 +31,10 @@ COLUMNS: Sequence[Column[Certificate]] = (
     ("EXPIRES", lambda each: _day(each.not_after)),
     ("RENEWAL", lambda each: _day(each.renew_at)),
     ("NEXT-TRY", lambda each: _minute(each.next_try)),
-    ("REASON", lambda each: each.reason),
+    ("REASON", lambda each: in_short(each.reason)),
 )
+
+NONE_DUE = "none is due; --force asks for new ones all the same"
 
 HostArgument = Annotated[
     str,
@@ -84,7 +86,7 @@ def renew(
         raise Invalid("which certificate?", "give HOST, or --all for those that are due")
     session = Session.of(ctx)
     begun = session.call(RENEW, RenewCertificates(host=host, force=force))
-    session.done(begun, "\n".join(_begun(each) for each in begun) or "none is due")
+    session.done(begun, "\n".join(_begun(each) for each in begun) or NONE_DUE)
 
 
 def _begun(certificate: Certificate) -> str:

@@ -80,6 +80,13 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in text)
 
 
+def in_short(text: str | None, room: int = 120) -> str | None:
+    """`text` without its middle if it is longer than `room`: both ends tell most."""
+    if text is None or len(text) <= room:
+        return text
+    return f"{text[: room - 33]}... {text[-28:].lstrip()}"
+
+
 def coloured(word: str, colour: bool) -> str:
     code = COLOURS.get(word) if colour else None
     return f"\x1b[{code}m{word}\x1b[0m" if code else word

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from ...bus import Bus
+from ...errors import NotFound
 from ...events import CertificateFailed, CertificateIssued, RouteCreated, RouteDeleted
 from ...ingress.figures import RouteFigures
 from ...ingress.server import Ingress
@@ -53,19 +54,18 @@ class IngressHandlers:
             changed=changed, warnings=[*warnings, *self._ingress.port_problems()], **_fields(view)
         )
 
-    async def delete(self, params: messages.DeleteRoute) -> messages.Route:
+    async def delete(self, params: messages.DeleteRoute) -> messages.DeletedRoute:
         before = self._registry.snapshot.routes.get(params.name)
-        if params.revoke and before is not None:
-            check_revocable(self._registry.snapshot, before)
-            # First, so that a CA that cannot be reached leaves everything as it is.
-            await self._ingress.automatic.revoke(before.hostname)
         view = self._view(before) if before is not None else None
+        # First, so that a CA that cannot be reached leaves everything as it is.
+        revoked = params.revoke and before is not None and await self._revoke(before)
         commit = await self._registry.commit(lambda snapshot: delete_route(snapshot, params.name))
         (gone,) = commit.change.delete
         assert isinstance(gone, Route)
         await self._ingress.settled()
         self._bus.publish(RouteDeleted(route=gone.name))
-        return view if view is not None else self._view(gone)
+        view = view if view is not None else self._view(gone)
+        return messages.DeletedRoute(revoked=revoked, **_fields(view))
 
     async def list(self, params: Nothing) -> list[messages.Route]:
         routes = self._registry.snapshot.routes.values()
@@ -92,6 +92,15 @@ class IngressHandlers:
             certificates=certificates,
             problems=[*problems, *self._ingress.problems()],
         )
+
+    async def _revoke(self, route: Route) -> bool:
+        """Whether there was a certificate to revoke. Raises VoltError if it cannot be."""
+        check_revocable(self._registry.snapshot, route)
+        try:
+            await self._ingress.automatic.revoke(route.hostname)
+        except NotFound:
+            return False
+        return True
 
     async def _first_verdict(self, route: Route) -> None:
         """Wait a moment: what a look at DNS and ports finds is worth saying at once."""

@@ -77,6 +77,12 @@ class CreatedRoute(Route, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
+class DeletedRoute(Route, frozen=True, kw_only=True):
+    """A route that is gone. `revoked`: so is its certificate; False if there was none."""
+
+    revoked: bool = False
+
+
 class ListenerView(Struct, frozen=True):
     """A port of the ingress. "closed": no route needs it; "busy": `reason` names who has it."""
 
@@ -123,7 +129,7 @@ class Reloaded(Struct, frozen=True):
 CREATE = Method(
     "ingress.create", CreateRoute, CreatedRoute, "Route a host name to workloads", changes=True
 )
-DELETE = Method("ingress.delete", DeleteRoute, Route, "Delete a route", changes=True)
+DELETE = Method("ingress.delete", DeleteRoute, DeletedRoute, "Delete a route", changes=True)
 LIST = Method("ingress.list", Nothing, list[Route], "List the routes")
 STATUS = Method("ingress.status", Nothing, IngressStatus, "Show how the ingress does")
 RELOAD = Method(
