@@ -77,6 +77,10 @@ class Site:
 
         return wait_until(look, f"the certificate of {host} is {state}", within)
 
+    def await_words(self, host: str, words: str) -> None:
+        """Wait until the state of a certificate has these words in it."""
+        wait_until(lambda: words in self.certificate(host)["status"], words, ISSUED_WITHIN)
+
     def await_another(self, host: str, serial: str, within: float = 60) -> None:
         """Wait until another certificate than the one with this serial number is in use."""
         wait_until(
@@ -369,3 +373,29 @@ def test_the_ingress_alone_gets_certificates() -> None:
         assert any("port 80" in each for each in found["warnings"])
         assert site.pebble.status(found["serial"]) == "Valid"
         assert process.end() == 0
+
+
+@pytest.mark.long
+def test_wrong_settings_are_named_and_healed_by_a_reload() -> None:
+    """An account that the CA has to give, a key that is not its, a CA bundle that is not there."""
+    key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+    right = f"eab: {{kid: ours, hmac_key: {key}}}"
+    with Host() as host:
+        pebble = Pebble(host, eab={"ours": key})
+        site, config = Site(host, pebble), host.path(host.room / "config.yaml")
+        config.write_text(pebble.config())
+        host.start_agent()
+        site.create("a.example.com")
+        for text, words in (
+            (pebble.config(), "externalAccountBinding"),
+            (pebble.config("eab: {kid: ours, hmac_key: c2VjcmV0}"), "JWS verification"),
+            (pebble.config(right).replace("ca.pem", "nowhere.pem"), "nowhere.pem cannot be read"),
+            (pebble.config(right).replace("ca_bundle:", "# "), "set ingress.acme.ca_bundle"),
+        ):
+            config.write_text(text)
+            host.call("agent.reload")
+            site.await_words("a.example.com", words)
+        config.write_text(pebble.config(right))
+        host.call("agent.reload")
+        site.await_state("a.example.com", "valid")
+        assert (pebble.accounts, pebble.orders) == (1, 1)
