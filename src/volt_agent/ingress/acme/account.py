@@ -65,7 +65,7 @@ class Desk:
         """What an agent before knew of the account. Raises OSError."""
         if self._is_read:
             return
-        found = await self._workers.run(self._storage.account, self.settings.url)
+        found = await self._workers.disk(self._storage.account, self.settings.url)
         if self._is_read or found.directory != self.settings.url:
             return  # somebody was faster, or the settings are others
         self.account, self._is_read = found, True
@@ -110,7 +110,7 @@ class Desk:
 
     async def _open(self) -> tuple[Conversation, Terms]:
         settings, former = self.settings, self.account
-        conversation, terms, account = await self._workers.run(
+        conversation, terms, account = await self._workers.ask(
             _open_as, self._storage, settings, former, self._clock
         )
         if account != former:
@@ -123,7 +123,7 @@ class Desk:
     async def _keep(self, account: Account) -> None:
         if account.directory == self.settings.url:
             self.account = account
-        await self._workers.run(self._storage.save_account, account)
+        await self._workers.disk(self._storage.save_account, account)
 
 
 def _open_as(

@@ -87,7 +87,7 @@ class Attempts:
         assert entry.stored is not None
         pem = entry.stored.certificate.pem
         try:
-            renew_at, ask_at = await self._workers.run(conversation.suggested_renewal, pem)
+            renew_at, ask_at = await self._workers.ask(conversation.suggested_renewal, pem)
         except OrderFailed as error:
             log.debug("the CA does not say when to renew: %s", error)
             return None
@@ -126,7 +126,7 @@ class Attempts:
         if problem is not None:
             conversation.close()
             raise OrderFailed(problem)
-        key = await self._workers.run(_new_key)
+        key = await self._workers.ask(_new_key)
         order = PendingOrder(directory, key.decode())
         await self._keep(entry, ledger.begun(entry.record, order, self._clock(), random.random()))
         conversation, url = await self._place(entry.host, conversation)
@@ -138,14 +138,14 @@ class Attempts:
     async def _place(self, host: str, conversation: Conversation) -> tuple[Conversation, str]:
         """Place the order. A CA that has forgotten the account is shown its key again."""
         try:
-            return conversation, await self._workers.run(conversation.place, host)
+            return conversation, await self._workers.ask(conversation.place, host)
         except OrderFailed as error:
             conversation.close()
             if error.problem.kind != "account":
                 raise
         self._desk.forget()
         conversation, _terms = await self._desk.open()
-        return conversation, await self._workers.run(conversation.place, host)
+        return conversation, await self._workers.ask(conversation.place, host)
 
     async def _look_ahead(self, entry: HostEntry) -> preflight.Names:
         await self._outlook.settled()
@@ -164,7 +164,7 @@ class Attempts:
         """Keep what was issued, and have it shown from now on."""
         former, key = entry.stored, order.key.encode()
         try:
-            stored = await self._workers.run(self._storage.save, entry.host, chain, key)
+            stored = await self._workers.disk(self._storage.save, entry.host, chain, key)
         except Refused as error:
             reason = f"what the CA issued cannot be used: {error.message}"
             raise OrderFailed(Problem("order", reason, is_final=True)) from None
@@ -202,7 +202,7 @@ class Attempts:
 
     async def _keep(self, entry: HostEntry, record: Record) -> None:
         """On disk first: raises OSError."""
-        await self._workers.run(self._storage.save_record, entry.host, record)
+        await self._workers.disk(self._storage.save_record, entry.host, record)
         entry.record = record
 
     def _tell(self, host: str, before: Setback | None, problem: Problem, setback: Setback) -> None:

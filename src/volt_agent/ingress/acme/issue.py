@@ -56,7 +56,7 @@ class Course:
     async def _follow(self, url: str) -> bytes:
         looks = 0
         while True:
-            progress = await self._workers.run(self._conversation.look, url)
+            progress = await self._workers.ask(self._conversation.look, url)
             chain = await self._take_step(progress)
             if chain is not None:
                 return chain
@@ -69,16 +69,16 @@ class Course:
             authorisation = "processing"  # most CAs do not tell
         step, phase = next_step(progress.status, authorisation)
         self._enter(phase)
-        run, conversation = self._workers.run, self._conversation
+        ask, conversation = self._workers.ask, self._conversation
         if progress.challenge is not None:
             self._offer(progress.challenge)
         if step == "answer" and progress.challenge is not None:
-            await run(conversation.answer, progress.challenge)
+            await ask(conversation.answer, progress.challenge)
             self._has_answered = True
         elif step == "finalise":
-            await run(conversation.finalise, progress.finalize, self._host, self._key)
+            await ask(conversation.finalise, progress.finalize, self._host, self._key)
         elif step == "download" and progress.certificate is not None:
-            return await run(conversation.download, progress.certificate)
+            return await ask(conversation.download, progress.certificate)
         elif step != "wait":
             raise OrderFailed(progress.problem or _UNEXPLAINED)
         return None

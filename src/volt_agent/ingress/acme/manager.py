@@ -124,7 +124,7 @@ class Certificates:
     async def revoke(self, host: str) -> None:
         """Have the CA revoke the certificate of `host`, and forget it. Raises VoltError, and then
         it is still there."""
-        found, record = await self._workers.run(_read, self._storage, host)
+        found, record = await self._workers.disk(_read, self._storage, host)
         if not isinstance(found, Stored):
             raise NotFound(f"there is no automatic certificate for {host}")
         if record.directory not in (None, self._desk.settings.url):
@@ -230,16 +230,16 @@ class Certificates:
         return state_of(entry, self._desk.account, self._desk.settings.url, self._clock())
 
     async def _have_revoked(self, stored: Stored, host: str, record: Record) -> None:
-        run = self._workers.run
+        ask = self._workers.ask
         try:
             conversation, _terms = await self._desk.open()
-            await run(conversation.revoke, stored.certificate.pem)
+            await ask(conversation.revoke, stored.certificate.pem)
             conversation.close()
         except OrderFailed as error:
             raise Failed(f"the certificate of {host} was not revoked: {error}") from None
         try:
-            await run(self._storage.save_record, host, record)
-            await run(self._storage.remove, host)
+            await self._workers.disk(self._storage.save_record, host, record)
+            await self._workers.disk(self._storage.remove, host)
         except OSError as error:
             raise Failed(
                 f"the certificate of {host} is revoked, but still there: {error}"
@@ -251,7 +251,7 @@ class Certificates:
         if entry.is_loaded:
             return
         try:
-            found, record = await self._workers.run(_read, self._storage, entry.host)
+            found, record = await self._workers.disk(_read, self._storage, entry.host)
             await self._desk.read()
         except OSError as error:
             log.error("the certificate of %s cannot be read: %s", entry.host, error)

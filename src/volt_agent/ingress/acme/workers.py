@@ -14,35 +14,45 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# More would not be faster, they share one interpreter, and the loop would have to wait for them.
-AT_ONCE = 4
+# Calls at the same time. More would not be faster, they share one interpreter, and the loop would
+# have to wait for them.
+CA_CALLS, DISK_CALLS = 4, 2
 
 
 class Workers:
-    """Runs up to `at_once` calls at the same time; the others wait for their turn."""
+    """`ask` a CA, or use the `disk`: what a call returns or raises. Calls beyond the limit wait for
+    their turn, those for the disk never for a CA. If nobody waits any more, a call is left alone.
+    """
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._turn = asyncio.Semaphore(at_once)
+    def __init__(self) -> None:
+        self._ca, self._disk = asyncio.Semaphore(CA_CALLS), asyncio.Semaphore(DISK_CALLS)
 
-    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
-        """What `call(*arguments)` returns or raises. If nobody waits any more, it is left alone."""
-        async with self._turn:
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[T] = loop.create_future()
+    async def ask(self, call: Callable[..., T], *arguments: Any) -> T:
+        async with self._ca:
+            return await _in_thread(call, *arguments)
 
-            def work() -> None:
-                try:
-                    tell(future.set_result, call(*arguments))
-                except BaseException as error:
-                    tell(future.set_exception, error)
+    async def disk(self, call: Callable[..., T], *arguments: Any) -> T:
+        async with self._disk:
+            return await _in_thread(call, *arguments)
 
-            def tell(outcome: Callable[[Any], None], value: object) -> None:
-                with contextlib.suppress(RuntimeError):  # the loop is over
-                    loop.call_soon_threadsafe(_settle, future, outcome, value)
 
-            name = getattr(call, "__name__", "work")
-            threading.Thread(target=work, name=f"volt-acme-{name}", daemon=True).start()
-            return await future
+async def _in_thread(call: Callable[..., T], *arguments: Any) -> T:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def work() -> None:
+        try:
+            tell(future.set_result, call(*arguments))
+        except BaseException as error:
+            tell(future.set_exception, error)
+
+    def tell(outcome: Callable[[Any], None], value: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is over
+            loop.call_soon_threadsafe(_settle, future, outcome, value)
+
+    name = getattr(call, "__name__", "work")
+    threading.Thread(target=work, name=f"volt-acme-{name}", daemon=True).start()
+    return await future
 
 
 def _settle(future: asyncio.Future[Any], outcome: Callable[[Any], None], value: object) -> None:
