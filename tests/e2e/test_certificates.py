@@ -4,108 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.acme import DIRECTORY, Pebble
-from tests.support.host import HOST_ADDRESS, Host
-from tests.support.process import Process, wait_until
+from tests.support.certificate_site import HOSTS, SETUP, Site, start_load, stop_load
+from tests.support.host import Host
+from tests.support.process import wait_until
 from tests.support.web import Web, get
 
 pytestmark = pytest.mark.kernel
 
 # Seconds that short certificates are good for: renewed after two thirds of it.
 SHORT = 21
-# Twenty times what three of them take.
-ISSUED_WITHIN = 60
-HOSTS = ("app.example.com", "api.example.com", "ws.example.com")
-SETUP = (
-    """volt ingress create --name web \\
-    --hostname app.example.com \\
-    --backend web:8080 \\
-    --tls auto""",
-    """volt ingress create --name api \\
-    --hostname api.example.com \\
-    --path /v1 \\
-    --backend api:3000 \\
-    --tls auto""",
-    """volt ingress create --name ws \\
-    --hostname ws.example.com \\
-    --backend realtime:9000 \\
-    --tls auto""",
-)
-
-
-class Site:
-    """A host with the handbook's workloads, and a CA."""
-
-    def __init__(self, host: Host, pebble: Pebble) -> None:
-        self.host, self.pebble = host, pebble
-        self.said: list[str] = []  # by the three commands
-
-    def volt(self, line: str, status: int = 0) -> str:
-        """What a command line prints; backslashes join lines, as in a shell."""
-        words = shlex.split(line.replace("\\\n", "").removeprefix("volt "))
-        done = self.host.volt(*words, check=False)
-        assert done.returncode == status, (line, done.stdout, done.stderr)
-        return done.stderr if status else done.stdout
-
-    def create(self, host: str) -> None:
-        """A route to `web` with an automatic certificate, called by the first label of `host`."""
-        name = host.partition(".")[0]
-        self.host.call(
-            "ingress.create", name=name, hostname=host, backends=["web:8080"], tls="auto"
-        )
-
-    def delete(self, name: str) -> None:
-        self.host.call("ingress.delete", name=name)
-
-    def certificate(self, host: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.host.call("ingress.cert.inspect", host=host)
-        return found
-
-    def await_state(self, host: str, state: str, within: float = ISSUED_WITHIN) -> dict[str, Any]:
-        """Wait until the certificate of `host` is in a state."""
-
-        def look() -> dict[str, Any] | None:
-            found = self.certificate(host)
-            return found if found["state"] == state else None
-
-        return wait_until(look, f"the certificate of {host} is {state}", within)
-
-    def await_words(self, host: str, words: str) -> None:
-        """Wait until the state of a certificate has these words in it."""
-        wait_until(lambda: words in self.certificate(host)["status"], words, ISSUED_WITHIN)
-
-    def await_another(self, host: str, serial: str, within: float = 60) -> None:
-        """Wait until another certificate than the one with this serial number is in use."""
-        wait_until(
-            lambda: self.certificate(host)["serial"] not in (serial, None), "another one", within
-        )
-
-    def get(self, host: str, path: str = "/") -> str:
-        """The answer over TLS to a client that trusts nothing but the CA's root."""
-        root = self.write_root()
-        asked = ("-si", "--max-time", "10", "--cacert", root, "--connect-to", "::192.0.2.1:443")
-        return self.host.run("curl", *asked, f"https://{host}{path}", where="outside").stdout
-
-    def write_root(self) -> str:
-        path = self.host.room / "root.pem"
-        self.host.path(path).write_text(self.pebble.root())
-        return str(path)
-
-    def configure(self, more: str = "") -> None:
-        """`more` are lines for the section `ingress`."""
-        config = self.pebble.config() + "".join(f"  {line}\n" for line in more.splitlines())
-        self.host.path(self.host.room / "config.yaml").write_text(config)
-
-    def events(self, host: str) -> list[str]:
-        """What happened to a certificate, by the names of the events."""
-        return [each["event"] for each in self.host.events() if each.get("host") == host]
 
 
 @pytest.fixture(scope="module")
@@ -293,109 +206,3 @@ def test_renewal_under_load(site: Site) -> None:
     assert report["failures"] == {}
     assert len(report["serials"]) >= 2
     assert report["handshakes"] > 10
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    "mode", [{"nonce_reject": 50}, {"sleep": 8}, {"chain": 4}, {"reuse": 0}, {"reuse": 100}]
-)
-def test_moods_of_a_ca(mode: dict[str, Any]) -> None:
-    """Three of three; ordered once more by force, three of three again."""
-    with Host() as host:
-        site = Site(host, Pebble(host, **mode))
-        site.configure()
-        host.start_agent()
-        for line in SETUP:
-            site.volt(line)
-        first = {each: site.await_state(each, "valid", 60)["serial"] for each in HOSTS}
-        host.call("ingress.cert.renew", force=True)
-        for each in HOSTS:
-            site.await_another(each, first[each])
-        assert (site.pebble.accounts, site.pebble.orders) == (1, 6)
-
-
-@pytest.mark.long
-def test_five_minutes_of_short_certificates() -> None:
-    """Certificates of 90 s, three hosts, renewed by themselves five times each: no request fails,
-    no handshake sees one that has expired."""
-    with Host() as host:
-        site = Site(host, Pebble(host, lifetime=90))
-        site.configure()
-        host.start_agent()
-        host.connect("volt0", "web", "api", "realtime")
-        servers = Web(host, "serve", "web:8080", "api:3000", "realtime:9000")
-        for line in SETUP:
-            site.volt(line)
-        for each in HOSTS:
-            site.await_state(each, "valid")
-        load = start_load(site, 6, *HOSTS)
-        wait_until(
-            lambda: all(site.events(each).count("certificate.renewed") >= 5 for each in HOSTS),
-            "five renewals of each",
-            500,
-        )
-        report = stop_load(load)
-        servers.stop()
-        assert site.pebble.accounts == 1
-    assert report["failures"] == {}
-    assert len(report["serials"]) >= 15
-
-
-def start_load(site: Site, clients: int, *hosts: str) -> Process:
-    """See `tests.support.tls_load`."""
-    arguments = (HOST_ADDRESS, site.write_root(), str(clients), *hosts)
-    program = site.host.python("-m", "tests.support.tls_load", *arguments)
-    load = site.host.start(*program, where="outside", stdin=-1, stdout=-1)
-    assert load.stdout.readline() == "ready\n"
-    return load
-
-
-def stop_load(load: Process) -> dict[str, Any]:
-    load.stdin.close()
-    report: dict[str, Any] = json.loads(load.stdout.read())
-    load.wait()
-    return report
-
-
-@pytest.mark.long
-def test_the_ingress_alone_gets_certificates() -> None:
-    """`volt ingress serve` at high ports: it mentions that CAs ask at port 80, and goes on."""
-    with Host() as host:
-        site = Site(host, Pebble(host, http_port=8080))
-        site.configure()
-        ports = ("--http-port", "8080", "--https-port", "8443")
-        process = host.start(*host.agent_command[:1], "ingress", "serve", *ports)
-        host.await_ready()
-        site.volt(
-            "volt ingress create --name a --hostname a.example.com --backend 127.0.0.1:1 --tls auto"
-        )
-        found = site.await_state("a.example.com", "valid")
-        assert any("port 80" in each for each in found["warnings"])
-        assert site.pebble.status(found["serial"]) == "Valid"
-        assert process.end() == 0
-
-
-@pytest.mark.long
-def test_wrong_settings_are_named_and_healed_by_a_reload() -> None:
-    """An account that the CA has to give, a key that is not its, a CA bundle that is not there."""
-    key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
-    right = f"eab: {{kid: ours, hmac_key: {key}}}"
-    with Host() as host:
-        pebble = Pebble(host, eab={"ours": key})
-        site, config = Site(host, pebble), host.path(host.room / "config.yaml")
-        config.write_text(pebble.config())
-        host.start_agent()
-        site.create("a.example.com")
-        for text, words in (
-            (pebble.config(), "externalAccountBinding"),
-            (pebble.config("eab: {kid: ours, hmac_key: c2VjcmV0}"), "JWS verification"),
-            (pebble.config(right).replace("ca.pem", "nowhere.pem"), "nowhere.pem cannot be read"),
-            (pebble.config(right).replace("ca_bundle:", "# "), "set ingress.acme.ca_bundle"),
-        ):
-            config.write_text(text)
-            host.call("agent.reload")
-            site.await_words("a.example.com", words)
-        config.write_text(pebble.config(right))
-        host.call("agent.reload")
-        site.await_state("a.example.com", "valid")
-        assert (pebble.accounts, pebble.orders) == (1, 1)
