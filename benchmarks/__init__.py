@@ -10,6 +10,7 @@ the peer hold from machine to machine; absolute times do not.
 `restart`          how long names are not answered while the agent restarts
 `reload_loss`      requests and tunnels lost while routes change, beside nginx
 `cli_start`        what `volt net list` costs beside `python3 -c pass`
+`certificates`     how long automatic certificates take, and the loop's lag with twenty at once
 `dns_throughput`   names: CPU per query beside dnsmasq and unbound
 `dns_update`       names: from a change to the right answer, idle, loaded and flooded
 `burst`            the lag of the agent's loop while thousands of links come and go

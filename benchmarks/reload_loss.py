@@ -198,7 +198,7 @@ async def additions(count: int) -> Mapping[str, list[float]]:
         registry = Registry(store)
         await registry.open()
         ports = IngressPorts(enabled=False)
-        ingress = Ingress(IngressSettings(ports), ServiceManager({}), Bus())
+        ingress = Ingress(IngressSettings(ports), ServiceManager({}), Bus(), Path(room) / "certs")
         ingress.open(registry.snapshot)
         registry.add_follower("ingress", ingress)
         planes, commits, disk = [], [], []

@@ -40,7 +40,7 @@ from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .host_inbound import closed_listeners, host_policy
-from .ingress.settings import IngressSettings
+from .ingress.settings import CERTIFICATES_NAME, IngressSettings
 from .kernel.claim import claim_namespace
 from .kernel.enforcement import enforces_within_bridge
 from .kernel.host import listening_ports, sshd_ports
@@ -247,7 +247,7 @@ class Agent:
         self._manager.close_unclaimed()
         await self._reconciler.settled_all(Rank.PORT)
         start_task(planes, "leases", self._dhcp.run)
-        await ingress.start(self._put_host_policy)
+        await ingress.start(self._registry.snapshot, self._put_host_policy)
         start_task(planes, "ingress", ingress.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
@@ -306,7 +306,8 @@ class Agent:
         async with self._ingress_lock:
             if self._ingress is None:
                 make = await asyncio.to_thread(_ingress_class)
-                self._ingress = make(self._ingress_settings(), self._manager, self._bus)
+                place = Path(self._options.state_dir) / CERTIFICATES_NAME
+                self._ingress = make(self._ingress_settings(), self._manager, self._bus, place)
                 self._ingress.open(self._registry.snapshot)
                 self._registry.add_follower("ingress", self._ingress)
             return self._ingress

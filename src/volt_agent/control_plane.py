@@ -19,6 +19,7 @@ from .control.api import Api, Probes
 from .control.dns_metrics import register_names
 from .control.handlers import Handler, Handlers
 from .control.handlers.agent import AgentHandlers
+from .control.handlers.certificate import CertificateHandlers
 from .control.handlers.compose import ComposeHandlers
 from .control.handlers.container import ContainerHandlers
 from .control.handlers.firewall import FirewallHandlers
@@ -122,6 +123,7 @@ def _handlers(parts: Parts) -> Handlers:
         PortHandlers(registry, bus, parts.cut, lambda: parts.ingress.settings.ports),
         PolicyHandlers(registry, edge, firewall, bus, parts.enforces_policies, parts.cut),
         IngressHandlers(registry, parts.ingress, bus),
+        CertificateHandlers(registry, parts.ingress),
         NameHandlers(registry, parts.names, bus),
         LeaseHandlers(parts.dhcp),
         TuneHandlers(Tuner(registry, edge)),

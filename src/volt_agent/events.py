@@ -7,6 +7,7 @@ effect. `volt events` shows the outcomes; `Event.name` is what it calls them.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from msgspec import Struct
@@ -261,6 +262,79 @@ class RouteDeleted(Event, frozen=True):
     route: str
 
 
+class AccountRegistered(Event, frozen=True):
+    """Fired when a CA has made or confirmed the account that certificates are ordered with."""
+
+    name: ClassVar[str] = "certificate.account"
+    directory: str
+
+
+class CertificateOrdered(Event, frozen=True):
+    """Fired when the CA has accepted the order of a certificate; `attempt` counts from 1 since the
+    last success."""
+
+    name: ClassVar[str] = "certificate.ordered"
+    host: str
+    attempt: int
+
+
+class CertificateChallenged(Event, frozen=True):
+    """Fired when the CA has been told to fetch the answer to its challenge from port 80."""
+
+    name: ClassVar[str] = "certificate.challenged"
+    host: str
+
+
+class CertificateIssued(Event, frozen=True):
+    """Fired when the first certificate of a host is on disk and shown to new connections."""
+
+    name: ClassVar[str] = "certificate.issued"
+    host: str
+    issuer: str
+    serial: str
+    not_after: datetime
+
+
+class CertificateRenewed(Event, frozen=True):
+    """Fired when another certificate has taken the place of a host's former one."""
+
+    name: ClassVar[str] = "certificate.renewed"
+    host: str
+    issuer: str
+    serial: str
+    not_after: datetime
+
+
+class CertificateFailed(Event, frozen=True):
+    """Fired when no certificate was to be had; one that is there goes on to be used.
+
+    `kind` is a short word for what failed, as in the metrics. `next_try` None: not by itself.
+    """
+
+    name: ClassVar[str] = "certificate.failed"
+    host: str
+    kind: str
+    reason: str
+    next_try: datetime | None
+
+
+class CertificateSetAside(Event, frozen=True):
+    """Fired when files of a certificate that cannot be used were moved away; `path` is where to."""
+
+    name: ClassVar[str] = "certificate.set-aside"
+    host: str
+    path: str
+    reason: str
+
+
+class CertificateRevoked(Event, frozen=True):
+    """Fired when the CA has revoked a certificate, and its files are gone."""
+
+    name: ClassVar[str] = "certificate.revoked"
+    host: str
+    serial: str
+
+
 OUTCOMES: tuple[type[Event], ...] = (
     NetworkCreated,
     NetworkDeleted,
@@ -285,4 +359,12 @@ OUTCOMES: tuple[type[Event], ...] = (
     ForwardDeleted,
     RouteCreated,
     RouteDeleted,
+    AccountRegistered,
+    CertificateOrdered,
+    CertificateChallenged,
+    CertificateIssued,
+    CertificateRenewed,
+    CertificateFailed,
+    CertificateSetAside,
+    CertificateRevoked,
 )

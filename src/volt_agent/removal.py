@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from .bus import Bus
 from .control.messages.agent import ResetReport
 from .errors import StoreFailed, VoltError
 from .firewall.plane import Firewall
+from .ingress.settings import CERTIFICATES_NAME
 from .kernel.edge import Edge
 from .kernel.host import boot_id
 from .kernel.linux import LinuxEdge
@@ -88,7 +90,8 @@ async def reset_without_agent(state_dir: Path, purge: bool) -> ResetReport:
 
 
 def without_store(report: ResetReport, state_dir: Path) -> ResetReport:
-    """Delete the store, and with it the settings for every boot. Nobody may have it open."""
+    """Delete the store, and with it the settings for every boot, and automatic certificates with
+    their account. Nobody may have it open."""
     removed, failed = [*report.removed], [*report.failed]
     for name in (*STORE_FILES, LOCK_NAME):
         path = state_dir / name
@@ -100,6 +103,14 @@ def without_store(report: ResetReport, state_dir: Path) -> ResetReport:
             failed.append(f"{path}: {error.strerror}")
         else:
             removed += [str(path)] * (name != LOCK_NAME)  # nobody put anything into it
+    certificates = state_dir / CERTIFICATES_NAME
+    try:
+        shutil.rmtree(certificates)
+        removed.append(str(certificates))
+    except FileNotFoundError:
+        pass  # no route asked for one
+    except OSError as error:
+        failed.append(f"{certificates}: {error.strerror}")
     _forget_tuning(removed, failed)
     return ResetReport(removed=removed, failed=failed)
 

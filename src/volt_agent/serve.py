@@ -25,6 +25,7 @@ from .config import Config, differences, load
 from .control.api import Api, Probes
 from .control.event_log import EventLog
 from .control.handlers import Handlers
+from .control.handlers.certificate import CertificateHandlers
 from .control.handlers.ingress import IngressHandlers
 from .control.loop_lag import LoopLag
 from .control.messages import agent as messages
@@ -35,7 +36,7 @@ from .control.server import ControlServer
 from .control.sockets import bind_control_socket
 from .errors import Failed, Refused
 from .ingress.server import Ingress
-from .ingress.settings import IngressSettings
+from .ingress.settings import CERTIFICATES_NAME, IngressSettings
 from .options import AgentOptions
 from .process import resident_bytes, run_agent, started
 from .registry import Registry
@@ -83,7 +84,10 @@ class IngressOnly:
         self._lag = LoopLag(self._metrics.observe_lag)
         self._store = SqliteStore(Path(options.state_dir))
         self._registry = Registry(self._store)
-        self._ingress = Ingress(self._settings(), ServiceManager(), self._bus, observes=False)
+        certificates = Path(options.state_dir) / CERTIFICATES_NAME
+        self._ingress = Ingress(
+            self._settings(), ServiceManager(), self._bus, certificates, observes=False
+        )
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain; returns the exit status."""
@@ -96,7 +100,7 @@ class IngressOnly:
             async with anyio.create_task_group() as tasks:
                 self._open_ports()
                 self._registry.add_follower("ingress", self._ingress)
-                await self._ingress.start(_no_firewall)
+                await self._ingress.start(self._registry.snapshot, _no_firewall)
                 start_task(tasks, "control", ControlServer(self._api(), [control]).serve)
                 start_task(tasks, "ingress", self._ingress.run)
                 start_task(tasks, "loop lag", self._lag.run)
@@ -134,6 +138,7 @@ class IngressOnly:
         handlers: Handlers = {
             **dict.fromkeys(METHODS.keys() - {messages.STATUS.name}, _not_here),
             **IngressHandlers(self._registry, self._ingress, self._bus).handlers(),
+            **CertificateHandlers(self._registry, self._ingress).handlers(),
             messages.RELOAD.name: self._reload,
         }
         return Api(

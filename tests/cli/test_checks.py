@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.control.fake_agent import STATUS, VOLT0
 from volt_agent.cli.checks import DISK_FAIL, Findings, Line, examine
-from volt_agent.control.messages import ingress, names, network, port
+from volt_agent.control.messages import certificate, ingress, names, network, port
 
 NET = network.NetStatus(
     networks=[VOLT0],
@@ -45,6 +45,22 @@ ROUTE = ingress.Route(
     drain=30,
     redirect=True,
 )
+FAILED = certificate.Certificate(
+    host="a.example.com",
+    tls="auto",
+    routes=["web"],
+    state="failed",
+    status="failed: public DNS has no a.example.com, next try 13:05",
+    reason="public DNS has no a.example.com",
+)
+OLD = certificate.Certificate(
+    host="a.example.com",
+    tls="manual",
+    routes=["web"],
+    state="failed",
+    status="expired on 2026-01-01",
+    reason="/etc/a.pem expired on 2026-01-01: clients will refuse it",
+)
 CLOSED = network.ClosedPort(protocol="tcp", address="0.0.0.0", port=8080, process="app")
 WAITING = network.Unconfirmed(change="add rule x", deadline="soon", seconds_left=5)
 
@@ -65,7 +81,7 @@ def test_a_healthy_host() -> None:
     """Every check has one line, and all is well."""
     lines = examine(HEALTHY)
     assert {each.state for each in lines} == {"ok"}
-    assert len({each.check for each in lines}) == len(lines) == 14
+    assert len({each.check for each in lines}) == len(lines) == 15
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,23 @@ def test_a_healthy_host() -> None:
         (replace(HEALTHY, dhcp=frozenset()), "dhcp", "warn", "on volt0"),
         (replace(HEALTHY, forwards=[FORWARD]), "forwards", "warn", "port 80/tcp to web is pending"),
         (replace(HEALTHY, routes=[ROUTE]), "ingress", "warn", "connection refused"),
+        (replace(HEALTHY, certificates=[FAILED]), "certificates", "fail", "next try 13:05"),
+        (
+            replace(HEALTHY, certificates=[replace(FAILED, status="valid until 2026-12-01; ...")]),
+            "certificates",
+            "warn",
+            "valid until",
+        ),
+        (replace(HEALTHY, certificates=[OLD]), "certificates", "fail", "clients will refuse it"),
+        (
+            replace(
+                HEALTHY,
+                certificates=[replace(FAILED, state="valid", warnings=["leads elsewhere"])],
+            ),
+            "certificates",
+            "warn",
+            "leads elsewhere",
+        ),
         (_net(closed_ports=[CLOSED]), "closed ports", "warn", "app listens on tcp port 8080"),
         (replace(HEALTHY, disk_free=DISK_FAIL - 1), "disk", "fail", "MiB free"),
     ],

@@ -26,6 +26,17 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_a_long_text_in_a_table_keeps_its_ends() -> None:
+    """The beginning says what it is, the end when it is tried again."""
+    text = "failed: " + "x" * 200 + ", next try 13:05"
+    shown = output.in_short(text)
+    assert shown is not None
+    assert len(shown) <= 120
+    assert shown.startswith("failed: xxx")
+    assert shown.endswith("xxx, next try 13:05")
+    assert (output.in_short("short"), output.in_short(None)) == ("short", None)
+
+
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
     """No trailing blanks."""
     rows = [("a", "up", 1), ("longer", "", 10)]

@@ -20,7 +20,7 @@ def test_nothing_differs_from_itself() -> None:
         ("network: {firewall: {host_allow: []}}", ("network.firewall.host_allow",), ()),
         ("network: {auto_connect: [netns]}", ("network.auto_connect",), ()),
         ("ingress: {health: {rise: 3}}", ("ingress.health.rise",), ()),
-        ("ingress: {acme: {eab: {kid: a, hmac_key: b}}}", ("ingress.acme.eab",), ()),
+        ("ingress: {acme: {eab: {kid: a, hmac_key: bQ}}}", ("ingress.acme.eab",), ()),
         ("status: {listen: ''}", (), ("status.listen",)),
         (
             "network: {mtu: 1400, default_bridge: br0, dns: {search_domains: [x]}}",

@@ -14,6 +14,7 @@ from volt_agent.config import Config, ConfigError, Eab, HostAllow, Listen, Upstr
 from volt_agent.config.check import all_paths
 from volt_agent.config.load import FILE_MAX
 from volt_agent.config.mistakes import MISTAKES_MAX
+from volt_agent.config.schema import LETS_ENCRYPT, LETS_ENCRYPT_STAGING
 from volt_agent.errors import Invalid
 from volt_agent.model.host import HostPort
 
@@ -143,6 +144,15 @@ def test_every_key_can_be_set() -> None:
     assert config.status.listen == Listen("::1", 9000)
 
 
+def test_the_staging_ca_is_one_switch() -> None:
+    """It stands for a directory, and contradicts any other one."""
+    assert parse(b"ingress: {acme: {staging: true}}").ingress.acme.url == LETS_ENCRYPT_STAGING
+    assert parse(b"").ingress.acme.url == LETS_ENCRYPT
+    both = "ingress: {acme: {staging: true, directory: 'https://localhost:14000/dir'}}"
+    (mistake,) = mistakes_in(both)
+    assert mistake.startswith("config.yaml: ingress.acme.staging: expected false beside ")
+
+
 @pytest.mark.parametrize(("text", "listen"), [("", None), ("''", None), ("null", None)])
 def test_no_status_listener(text: str, listen: None) -> None:
     """An empty `status.listen` switches it off."""
@@ -238,6 +248,9 @@ def test_no_status_listener(text: str, listen: None) -> None:
         ("ingress.acme.ca_bundle", "pebble.pem"),
         ("ingress.acme.eab", "one"),
         ("ingress.acme.eab.kid", "''"),
+        ("ingress.acme.eab.hmac_key", "'not base64url'"),
+        ("ingress.acme.eab.hmac_key", "c2Vjc"),
+        ("ingress.acme.staging", "yes"),
         ("ingress.health.interval", "0"),
         ("ingress.health.rise", "1.5"),
         ("status.listen", "9320"),

@@ -76,7 +76,7 @@ def test_a_path_prefix(site: Host) -> None:
 
 
 def test_automatic_certificates_are_asked_for(site: Host) -> None:
-    """Stored and shown as on their way; plain requests are sent to https."""
+    """Stored and shown as on their way, or why not; plain requests are sent to https."""
     volt(
         site,
         """ingress create --name secure-web \\
@@ -86,7 +86,8 @@ def test_automatic_certificates_are_asked_for(site: Host) -> None:
     )
     (route,) = site.volt_json("ingress", "list")
     assert set(route) >= ROUTE_KEYS
-    assert (route["tls"], route["certificate"].split(":")[0]) == ("auto", "issuing")
+    assert route["tls"] == "auto"
+    assert route["certificate"].split(":")[0] in ("issuing", "failed"), "there is no CA"
     answer = get(site, "app.example.com", "/x")
     assert answer.startswith("HTTP/1.1 308 ")
     assert "Location: https://app.example.com/x" in answer

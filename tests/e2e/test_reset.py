@@ -33,9 +33,11 @@ def test_forwarding_is_as_it_was(host: Host, before: str, agent: str) -> None:
 
 
 def test_a_purge_leaves_an_empty_directory(running: Host) -> None:
-    """The lock goes as well."""
+    """The lock goes as well, and so do automatic certificates."""
+    state = running.path(f"{ROOM}/state")
+    (state / "certs/hosts").mkdir(parents=True, exist_ok=True)
     running.volt("agent", "reset", "--purge")
-    assert list(running.path(f"{ROOM}/state").iterdir()) == []
+    assert list(state.iterdir()) == []
 
 
 def test_a_state_that_another_agent_uses_is_left_alone(running: Host) -> None:

@@ -13,7 +13,14 @@ from volt_agent.errors import Invalid, NotFound, Refused, VoltError
 from volt_agent.model.route import ANY_HOST, Backend, IngressPorts, Route, TlsMode
 from volt_agent.model.snapshot import Snapshot
 from volt_agent.rules.forward import add_forward
-from volt_agent.rules.route import Asked, create_route, delete_route, parse_backend, parse_hostname
+from volt_agent.rules.route import (
+    Asked,
+    check_revocable,
+    create_route,
+    delete_route,
+    parse_backend,
+    parse_hostname,
+)
 
 
 def asked(name: str = "web", **more: Any) -> Asked:
@@ -132,6 +139,28 @@ def test_any_text_is_a_host_a_backend_or_refused(text: str) -> None:
         except VoltError:
             continue
         assert str(found) == ANY_HOST or parse(str(found)) == found
+
+
+@pytest.mark.parametrize("hostname", [None, "*", "*.example.com", "my_app.example.com", "10.0.0.1"])
+def test_hosts_without_automatic_certificates(hostname: str | None) -> None:
+    """Refused with the reason before anything is stored."""
+    with pytest.raises(Invalid, match="--tls auto"):
+        with_routes(asked(hostname=hostname, tls="auto"))
+
+
+def test_a_certificate_is_revoked_with_its_last_route() -> None:
+    """One that another route needs, or that is none of volt's, is not."""
+    snapshot = with_routes(
+        asked("a", hostname="a.b", tls="auto"),
+        asked("b", hostname="a.b", path="/v1", tls="auto"),
+        asked("c", hostname="c.d", tls="auto"),
+        asked("d", hostname="a.b"),
+    )
+    check_revocable(snapshot, snapshot.routes["c"])
+    with pytest.raises(Refused, match="is also that of route b"):
+        check_revocable(snapshot, snapshot.routes["a"])
+    with pytest.raises(Refused, match="no automatic certificate"):
+        check_revocable(snapshot, snapshot.routes["d"])
 
 
 def test_a_port_has_one_owner() -> None:

@@ -15,5 +15,7 @@
 `ports`            ports of the machine itself that are free
 `process`          a process inside a host, as seen from outside
 `service_manager`  a stand-in for systemd: sd_notify, socket passing, the fd store
+`acme`             a CA outside of a host: pebble; `public_names` is the DNS that it asks
+`certificate_site` a host with such certificates; `tls_load`: clients of it
 `leftovers`        what would still be there after a host is gone, and must not be
 """

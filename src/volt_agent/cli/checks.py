@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from .. import __version__
 from ..control.messages.agent import AgentStatus
+from ..control.messages.certificate import Certificate
 from ..control.messages.ingress import Route
 from ..control.messages.names import Answer, DnsEntry
 from ..control.messages.network import NetStatus
@@ -21,6 +22,8 @@ State = Literal["ok", "warn", "fail"]
 DISK_FAIL, DISK_WARN = 16 * 2**20, 128 * 2**20
 # The loop answers names and requests in between: ten times its bound under load.
 LAG_WARN_MS = 100.0
+# How the agent begins problems that the list of certificates has, too.
+CERTIFICATE_PROBLEM = "ingress: certificate"
 
 
 class Line(Struct, frozen=True):
@@ -43,6 +46,7 @@ class Findings(Struct, frozen=True, kw_only=True):
     forwards: list[Forward] = []
     routes: list[Route] = []
     vlans: list[Vlan] = []
+    certificates: list[Certificate] = []
     names: list[DnsEntry] = []
     upstream: Answer | None = None
     resolved: str | None = None
@@ -118,7 +122,7 @@ def _vlans(found: Findings) -> Iterator[Line]:
 def _problems(found: Findings) -> Iterator[Line]:
     """What the agent says itself: foreign firewalls that drop, a missing br_netfilter, busy ports,
     repairs that fail. What other checks say is not said twice."""
-    said = ("net.ipv4.ip_forward is off", "volt's firewall tables are not")
+    said = ("net.ipv4.ip_forward is off", "volt's firewall tables are not", CERTIFICATE_PROBLEM)
     every = dict.fromkeys((*found.net.problems, *found.agent.problems))
     problems = [each for each in every if not each.startswith(said)]
     for each in problems:
@@ -203,6 +207,34 @@ def _ingress(found: Findings) -> Iterator[Line]:
         yield Line("ingress", "ok", f"{len(found.routes)} routes")
 
 
+def _certificates(found: Findings) -> Iterator[Line]:
+    """What failed, and what preflight saw that need not stop an order."""
+    is_well = True
+    for each in found.certificates:
+        if each.state == "failed":
+            is_well = False
+            state: State = "warn" if each.status.startswith("valid") else "fail"
+            hint = f"volt ingress cert inspect {each.host}"
+            if each.tls == "auto":
+                hint = f"once it is solved: volt ingress cert renew {each.host} --force"
+            yield Line("certificates", state, f"{each.host}: {_trouble(each)}", hint)
+        for warning in each.warnings:
+            is_well = False
+            named = warning if each.host in warning else f"{each.host}: {warning}"
+            yield Line("certificates", "warn", named)
+    if is_well:
+        issuing = sum(each.state == "issuing" for each in found.certificates)
+        ordered = f", {issuing} on order" if issuing else ""
+        yield Line("certificates", "ok", f"{len(found.certificates) - issuing} valid{ordered}")
+
+
+def _trouble(certificate: Certificate) -> str:
+    """The state in words, which for files of the user say nothing of the reason."""
+    if certificate.tls == "auto" or not certificate.reason:
+        return certificate.status
+    return certificate.reason
+
+
 def _closed_ports(found: Findings) -> Iterator[Line]:
     for each in found.net.closed_ports:
         message = f"{each.process or 'something'} listens on {each.protocol} port {each.port}"
@@ -235,6 +267,7 @@ CHECKS: Sequence[Callable[[Findings], Iterator[Line]]] = (
     _dhcp,
     _forwards,
     _ingress,
+    _certificates,
     _closed_ports,
     _disk,
 )

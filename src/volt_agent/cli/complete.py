@@ -127,6 +127,13 @@ def route_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names_from(ctx, LIST, incomplete)
 
 
+def certificate_hosts(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The host names with a certificate of the ingress that begin with `incomplete`."""
+    from ..control.messages.certificate import LIST
+
+    return _names_from(ctx, LIST, incomplete, "host")
+
+
 def complete(root: Group, session: Session, environ: Mapping[str, str]) -> None:
     """Answer a shell, as its variables in `environ` ask."""
     from typer._click.shell_completion import (
@@ -167,9 +174,9 @@ def _words(words: Sequence[str], incomplete: str) -> list[str]:
     return [each for each in words if each.startswith(incomplete)]
 
 
-def _names_from(ctx: typer.Context, method: Any, incomplete: str) -> list[str]:
+def _names_from(ctx: typer.Context, method: Any, incomplete: str, key: str = "name") -> list[str]:
     try:
         found = Session.of(ctx).client(TIMEOUT).call(method, Nothing())
     except VoltError:
         return []
-    return [each.name for each in found if each.name.startswith(incomplete)]
+    return _words([getattr(each, key) for each in found], incomplete)

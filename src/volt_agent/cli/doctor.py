@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ..control.messages import agent, ingress, names, network, port, vlan
+from ..control.messages import agent, certificate, ingress, names, network, port, vlan
 from ..control.messages.names import Answer, DnsEntry, QueryName
 from ..control.method import Nothing
 from ..errors import Invalid, VoltError
@@ -97,6 +97,7 @@ def _look(session: Session) -> Findings:
         forwards=session.call(port.LIST, Nothing()),
         routes=session.call(ingress.LIST, Nothing()),
         vlans=session.call(vlan.LIST, Nothing()),
+        certificates=session.call(certificate.LIST, Nothing()),
         names=entries,
         upstream=_asked_upstream(session, net),
         resolved=_resolved(entries),

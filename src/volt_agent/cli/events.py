@@ -88,7 +88,7 @@ def _value(value: object) -> str:
     if isinstance(value, dict):
         return ",".join(f"{cell(key)}:{cell(each)}" for key, each in value.items()) or "-"
     text = cell(value)
-    return f'"{text}"' if " " in text else text
+    return json.encode(text).decode() if " " in text else text
 
 
 COMMAND = events

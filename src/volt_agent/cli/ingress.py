@@ -18,19 +18,20 @@ from ..control.messages.ingress import (
     STATUS,
     TLS_MODES,
     CreateRoute,
+    DeleteRoute,
     IngressStatus,
     ListenerView,
     Route,
     RouteFigures,
-    RouteName,
 )
 from ..control.method import Nothing
 from ..errors import AgentNotRunning, Invalid, Refused
+from . import ingress_cert
 from .agent.options import Config, Level, StateDir, agent_options
 from .arguments import NameOption, NewNameOption, one_name, one_of
 from .command import Group, command
 from .complete import route_names
-from .output import Column, fields, section, table
+from .output import Column, fields, in_short, section, table
 from .session import Session
 
 COLUMNS: Sequence[Column[Route]] = (
@@ -40,7 +41,7 @@ COLUMNS: Sequence[Column[Route]] = (
     ("BACKENDS", lambda each: ", ".join(one.address for one in each.backends)),
     ("TLS", lambda each: each.tls),
     ("STATUS", lambda each: _state(each)),
-    ("CERTIFICATE", lambda each: each.certificate),
+    ("CERTIFICATE", lambda each: in_short(each.certificate)),
 )
 LISTENERS: Sequence[Column[ListenerView]] = (
     ("PORT", lambda each: each.port),
@@ -107,8 +108,9 @@ Hsts = Annotated[
     int | None,
     typer.Option(metavar="SECONDS", help="Have browsers insist on https for so long."),
 ]
-
-
+Revoke = Annotated[
+    bool, typer.Option("--revoke", help="Have the CA revoke its automatic certificate, too.")
+]
 HttpPort = Annotated[
     int | None,
     typer.Option("--http-port", metavar="PORT", help="Default: ingress.http_port, 80."),
@@ -170,16 +172,30 @@ def create(
         for each in made.backends
         if each.status != "healthy"
     ]
-    warnings = [f"warning: {each}" for each in made.warnings]
-    session.done(made, "\n".join([f"route {made.name} {done}: {_place(made)}", *notes, *warnings]))
+    if made.tls == "auto":
+        ahead = "; volt ingress list shows how it goes" if made.certificate == "issuing" else ""
+        notes.append(f"certificate: {made.certificate}{ahead}")
+    notes += [f"warning: {each}" for each in made.warnings]
+    session.done(made, "\n".join([f"route {made.name} {done}: {_place(made)}", *notes]))
 
 
-@command("delete", examples=("volt ingress delete --name web",))
-def delete(ctx: typer.Context, name: RouteArgument = None, name_option: NameOption = None) -> None:
-    """Delete a route. Requests in flight may end; see --drain of create."""
+@command("delete", examples=("volt ingress delete --name web", "volt ingress delete web --revoke"))
+def delete(
+    ctx: typer.Context,
+    name: RouteArgument = None,
+    name_option: NameOption = None,
+    revoke: Revoke = False,
+) -> None:
+    """Delete a route. Requests in flight may end; see --drain of create.
+
+    Its automatic certificate is kept, for a route that comes back, unless it is revoked.
+    """
     session = Session.of(ctx)
-    gone = session.call(DELETE, RouteName(name=one_name(name, name_option)))
-    session.done(gone, f"route {gone.name} deleted")
+    gone = session.call(DELETE, DeleteRoute(name=one_name(name, name_option), revoke=revoke))
+    done = f"route {gone.name} deleted"
+    if revoke:
+        done += ", its certificate is revoked" if gone.revoked else "; it had no certificate"
+    session.done(gone, done)
 
 
 @command("list", examples=("volt ingress list", "volt ingress list -o json"))
@@ -301,5 +317,5 @@ def _absolute(path: str | None) -> str | None:
 COMMAND = Group(
     "ingress",
     "From host names and paths to workloads: the HTTP and TLS proxy.",
-    commands=(create, delete, list_routes, status, reload, serve),
+    commands=(create, delete, list_routes, status, reload, serve, ingress_cert.COMMAND),
 )

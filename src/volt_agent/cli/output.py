@@ -18,8 +18,8 @@ GREEN, YELLOW, RED = "32", "33", "31"
 # Words of these columns only; everything else stays in the terminal's own colour.
 COLOURED_COLUMNS = ("STATUS", "STATE")
 COLOURS: Mapping[str, str] = {
-    **dict.fromkeys(("up", "ready", "running", "attached", "loaded", "active"), GREEN),
-    **dict.fromkeys(("degraded", "pending", "starting", "stopping", "settling"), YELLOW),
+    **dict.fromkeys(("up", "ready", "running", "attached", "loaded", "active", "valid"), GREEN),
+    **dict.fromkeys(("degraded", "pending", "starting", "stopping", "settling", "issuing"), YELLOW),
     **dict.fromkeys(("missing", "failed", "absent", "unreachable"), RED),
 }
 
@@ -78,6 +78,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def in_short(text: str | None, room: int = 120) -> str | None:
+    """`text` without its middle if it is longer than `room`: both ends tell most."""
+    if text is None or len(text) <= room:
+        return text
+    return f"{text[: room - 33]}... {text[-28:].lstrip()}"
 
 
 def coloured(word: str, colour: bool) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from .mistakes import Mistakes, kind_of, shown, suggestion
 from .readers import Reader, Unfit
-from .schema import Config, ListOf, Secret, Section
+from .schema import LETS_ENCRYPT, Config, IngressSection, ListOf, Secret, Section
 
 S = TypeVar("S", bound=Section)
 
@@ -101,9 +101,7 @@ def _list(of: ListOf, value: object, path: str, mistakes: Mistakes) -> object:
 
 def _check_together(config: Config, mistakes: Mistakes) -> None:
     """What no key can know alone. A key that has a mistake of its own is left out of it."""
-    ports = config.ingress.http_port, config.ingress.https_port
-    if ports[0] == ports[1] and not mistakes.concern("ingress.http_port", "ingress.https_port"):
-        mistakes.add("ingress.https_port", f"expected another port than http_port, got {ports[1]}")
+    _check_ingress(config.ingress, mistakes)
     upstreams, gateway = "network.dns.upstream", config.network.default_subnet[1]
     if mistakes.concern("network.default_subnet", upstreams):
         return
@@ -111,6 +109,18 @@ def _check_together(config: Config, mistakes: Mistakes) -> None:
         if server.address == gateway:
             problem = "expected a server other than volt itself, the default bridge's gateway"
             mistakes.add(f"{upstreams}[{index}]", f"{problem}, got {server}")
+
+
+def _check_ingress(ingress: IngressSection, mistakes: Mistakes) -> None:
+    if ingress.http_port == ingress.https_port and not mistakes.concern(
+        "ingress.http_port", "ingress.https_port"
+    ):
+        problem = f"expected another port than http_port, got {ingress.https_port}"
+        mistakes.add("ingress.https_port", problem)
+    acme = ingress.acme
+    if acme.staging and acme.directory != LETS_ENCRYPT:
+        problem = "expected false beside a directory of its own: it stands for Let's Encrypt's"
+        mistakes.add("ingress.acme.staging", f"{problem}, got true")
 
 
 def _unknown(key: str, known: tuple[str, ...], mistakes: Mistakes) -> str:

@@ -238,6 +238,16 @@ def token(value: object) -> str:
     return text
 
 
+def mac_key(value: object) -> str:
+    """A key in base64url, as CAs hand it out (RFC 8555, section 7.3.4); padding is optional."""
+    expected = "a key in base64url, as the CA gave it"
+    text = _text(value, expected)
+    bare = text.rstrip("=")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,512}={0,2}", text) or len(bare) % 4 == 1:
+        raise Unfit(expected)
+    return bare
+
+
 def _text(value: object, expected: str) -> str:
     if isinstance(value, str):
         return value

@@ -89,19 +89,33 @@ class Eab(Section, frozen=True):
     """`ingress.acme.eab`: external account binding (RFC 8555, section 7.3.4)."""
 
     kid: Annotated[str, readers.token]
-    hmac_key: Annotated[str, Secret(readers.token)]
+    hmac_key: Annotated[str, Secret(readers.mac_key)]
 
     def __repr__(self) -> str:
         return f"Eab(kid={self.kid!r}, hmac_key=...)"
 
 
-class AcmeSection(Section, frozen=True):
-    """`ingress.acme`. `ca_bundle` is the path of a PEM file: the CA of the directory itself."""
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+LETS_ENCRYPT_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
-    directory: Annotated[str, readers.https_url] = "https://acme-v02.api.letsencrypt.org/directory"
+
+class AcmeSection(Section, frozen=True):
+    """`ingress.acme`. `ca_bundle` is the path of a PEM file: the CA of the directory itself.
+
+    `staging`: Let's Encrypt's CA for trying things out, which hardly limits anybody and which no
+    browser trusts. Without it, `directory` counts.
+    """
+
+    directory: Annotated[str, readers.https_url] = LETS_ENCRYPT
+    staging: Annotated[bool, readers.boolean] = False
     email: Annotated[str | None, readers.optional(readers.mail_address)] = None
     ca_bundle: Annotated[str | None, readers.optional(readers.absolute_path)] = None
     eab: Eab | None = None
+
+    @property
+    def url(self) -> str:
+        """The directory that is in use."""
+        return LETS_ENCRYPT_STAGING if self.staging else self.directory
 
 
 class HealthSection(Section, frozen=True):

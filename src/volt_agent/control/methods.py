@@ -7,6 +7,7 @@ from typing import Any
 
 from .messages import (
     agent,
+    certificate,
     compose,
     container,
     firewall,
@@ -33,6 +34,7 @@ METHODS: Mapping[str, Method[Any, Any]] = {
         names,
         lease,
         ingress,
+        certificate,
         tune,
         workload,
         container,

@@ -27,10 +27,12 @@ What does it:
 `backend`       the backend's end, and the pool of idle ones
 `handshake`     a TLS connection until it is encrypted, passed through (`passthrough`) or refused
 `tunnel`        both directions after an Upgrade or for TLS passed through
+`acme`          a package of its own: certificates that look after themselves
 `tls`           certificates by name, read again when their files change; `tls_profile`
 `probes`        active health checks, and the live table of how every backend is; `probe`: one check
 `outside`       addresses of backends outside volt, by DNS
 `access_log`    one JSON line for each request
+`chain`         what a certificate says of itself; `certificate_figures`: what became of them all
 `counters`      what is counted of requests; `observer` counts, `figures` shows it
 `routing`       targets and endpoints, kept in step with the snapshot change by change; draining
 `doors`         the ports that are listened on, who has those that are not to be had; `sockets`

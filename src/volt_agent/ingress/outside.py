@@ -116,21 +116,8 @@ class OutsideNames:
         return tuple(addresses), min(max(float(min(ttls, default=0)), TTL_MIN), TTL_MAX)
 
     def _resolver_now(self) -> aiodns.DNSResolver | None:
-        """The resolver is bound to the loop, so it is made here. Only DNS: /etc/hosts is about the
-        host itself; and no search domains: a name is meant as it was written."""
-        if self._resolver is None and self._upstreams:
-            # Imported here: most agents have no backends outside.
-            import aiodns
-            import pycares
-
-            with contextlib.suppress(ValueError):
-                self._resolver = aiodns.DNSResolver(
-                    nameservers=self._upstreams,
-                    timeout=_TIMEOUT,
-                    tries=_TRIES,
-                    lookups="b",
-                    flags=pycares.ARES_FLAG_NOSEARCH,
-                )
+        if self._resolver is None:
+            self._resolver = resolver_of(self._upstreams)
         return self._resolver
 
     def _forget_resolver(self) -> None:
@@ -138,6 +125,27 @@ class OutsideNames:
         if self._resolver is not None:
             self._resolver.cancel()
             self._resolver = None
+
+
+def resolver_of(upstreams: Sequence[str]) -> aiodns.DNSResolver | None:
+    """Asks `upstreams`, `ADDRESS:PORT` each; None if there are none. It is bound to the running
+    loop. Only DNS: /etc/hosts is about the host itself; and no search domains: a name is meant as
+    it was written."""
+    if not upstreams:
+        return None
+    # Imported here: most agents have no backends outside.
+    import aiodns
+    import pycares
+
+    with contextlib.suppress(ValueError):
+        return aiodns.DNSResolver(
+            nameservers=upstreams,
+            timeout=_TIMEOUT,
+            tries=_TRIES,
+            lookups="b",
+            flags=pycares.ARES_FLAG_NOSEARCH,
+        )
+    return None
 
 
 def _text(address: str | bytes) -> str:

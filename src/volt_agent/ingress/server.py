@@ -7,8 +7,9 @@ import logging
 import resource
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 from msgspec.structs import replace
@@ -19,6 +20,13 @@ from ..events import Degraded, Repaired
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
+from . import certificate_figures
+from .acme.lookups import look_up
+from .acme.manager import Certificates as AutomaticCertificates
+from .acme.outlook import Outlook, closed_by, own_addresses
+from .acme.preflight import Door, Names
+from .acme.state import words
+from .certificate import Files
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
@@ -33,7 +41,7 @@ from .resolve import hosts_of
 from .routing import BackendState, Routing
 from .settings import IngressSettings
 from .targets import Endpoint, Target
-from .tls import Certificates, manual_files
+from .tls import Certificates, Entry, automatic_hosts, manual_files
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +51,8 @@ RETRY = 2.0
 SETTLE_WAIT = 2.0
 CHECK_WAIT = 0.5
 
+_FAILED_SHOWN = 20  # certificates that are named one by one
+
 PortsChanged = Callable[[], Awaitable[None]]
 
 
@@ -51,10 +61,17 @@ class Ingress:
 
     `open` first, which only binds; then `start`, `follow` for each change, and `run` as a task. The
     snapshot of an agent that observes nothing (`observes` False) does not tell what runs.
+    Automatic certificates are kept below `certificates`.
     """
 
     def __init__(
-        self, settings: IngressSettings, manager: ServiceManager, bus: Bus, *, observes: bool = True
+        self,
+        settings: IngressSettings,
+        manager: ServiceManager,
+        bus: Bus,
+        certificates: Path,
+        *,
+        observes: bool = True,
     ) -> None:
         self._settings, self._bus = settings, bus
         self._poller = Poller()
@@ -68,7 +85,18 @@ class Ingress:
         self._names = OutsideNames(self._look_again)
         self._certificates = Certificates()
         self._has_new_certificates = False
+        self._outcomes = certificate_figures.Outcomes(bus)
         self.proxy.context_for = self._certificates.context_for
+        self._observes = observes
+        self._issued: dict[str, Files] = {}  # the automatic certificates that there are
+        self._automatic = AutomaticCertificates(
+            settings.acme,
+            certificates,
+            bus.publish,
+            self._install,
+            Outlook(self.settled, self._door, self._look_up, own_addresses),
+        )
+        self.proxy.challenge = self._automatic.challenge
         self._routing = Routing(self.proxy, self._health, observes=observes)
         self._routing.outside = self._names.addresses
         self._doors = Doors(manager, self._accept)
@@ -92,13 +120,16 @@ class Ingress:
         self._poller.start()
         self._routing.start(snapshot)
         self._names.want(self._routing.hosts())
+        self._automatic.want(automatic_hosts(snapshot.routes.values()))
         self._want_doors()
         self._told = self.ports
 
-    async def start(self, on_ports: PortsChanged) -> None:
+    async def start(self, snapshot: Snapshot, on_ports: PortsChanged) -> None:
         """Begin to serve: requests that wait already shall find certificates and healthy backends.
+        `snapshot` is the present one, with what the firewall was told of the ports since `open`.
         `on_ports` is called after the ports listened on have changed, with the firewall in mind."""
-        self._on_ports = on_ports
+        self._snapshot, self._on_ports = snapshot, on_ports
+        await self._automatic.load()
         await self._use_certificates()
         await self.checked()
         self._doors.start()
@@ -111,6 +142,8 @@ class Ingress:
             self._want_doors()
         if any(map(hosts_of, routes)):
             self._names.want(self._routing.hosts())
+        if any(each.tls in ("auto", "manual") for each in routes):
+            self._automatic.want(automatic_hosts(new.routes.values()))
         if any(each.tls == "manual" for each in routes):
             self._has_new_certificates = True
             self._look_soon()
@@ -127,6 +160,7 @@ class Ingress:
         async with anyio.create_task_group() as group:
             group.start_soon(self._certificates.watch, name="certificates")
             group.start_soon(self._names.run, name="outside names")
+            group.start_soon(self._automatic.run, name="automatic certificates")
             await self._look_after_doors()
 
     async def _look_after_doors(self) -> None:
@@ -182,6 +216,11 @@ class Ingress:
         return self._settings
 
     @property
+    def automatic(self) -> AutomaticCertificates:
+        """The certificates that look after themselves."""
+        return self._automatic
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """The ports that are listened on."""
         return self._doors.ports
@@ -199,6 +238,18 @@ class Ingress:
 
     def problems(self) -> list[str]:
         """What is not as it should be, in sentences."""
+        now = time.time()
+        failed = [each for each in self._automatic.states().values() if each.state == "failed"]
+        found = [
+            f"ingress: certificate of {each.host}: {words(each, now)}"
+            for each in failed[:_FAILED_SHOWN]
+        ]
+        if failed[_FAILED_SHOWN:]:
+            found.append(f"ingress: certificates of {len(failed) - _FAILED_SHOWN} more hosts")
+        return self.port_problems() + found
+
+    def port_problems(self) -> list[str]:
+        """What is wrong with the ports and the access log."""
         found = [
             f"ingress: port {each.port} ({each.scheme}): {each.reason}"
             for each in self.doors()
@@ -214,7 +265,7 @@ class Ingress:
     def certificate(self, route: Route) -> str | None:
         """How it is with the certificate of a route, in words; None where no TLS ends here."""
         if route.tls == "auto":
-            return "issuing: automatic certificates come with ACME"
+            return words(self._automatic.state(route.hostname), time.time())
         if route.tls == "manual":
             return self._certificates.state_of(route.hostname, datetime.now(UTC))
         return None
@@ -233,7 +284,16 @@ class Ingress:
     def metrics(self) -> bytes:
         """The same for Prometheus."""
         text = exposition(self.proxy, self._observer, self._targets(), self._health.standing)
-        return text.encode()
+        expiries = {
+            host: entry.usable.certificate.not_after.timestamp()
+            for host, (_, entry) in self.served().items()
+            if entry.usable is not None
+        }
+        return (text + certificate_figures.exposition(self._outcomes, expiries)).encode()
+
+    def served(self) -> dict[str, tuple[Files, Entry]]:
+        """The certificate files for each host name, and what became of them."""
+        return self._certificates.served()
 
     def _targets(self) -> list[Target]:
         return [each.target for each in self._routing.live]
@@ -248,7 +308,30 @@ class Ingress:
         self.proxy.https_port = self._settings.ports.https
         self._health.configure(self._settings.health)
         self._names.configure(self._settings.upstreams)
+        self._automatic.configure(self._settings.acme)
         self._observer.log_to(self._settings.access_log)
+
+    def _install(self, host: str, files: Files | None) -> None:
+        """Show this certificate to new connections, or none any more."""
+        if files is None:
+            self._issued.pop(host, None)
+        else:
+            self._issued[host] = files
+        self._has_new_certificates = True
+        self._look_soon()
+
+    def _door(self, own: Iterable[str]) -> Door:
+        """Where CAs ask at our `own` addresses, and what keeps them from getting there."""
+        door = next(each for each in self.doors() if each.scheme == "http")
+        if door.state != "listening":
+            reason = door.reason or "the ingress is switched off (ingress.enabled)"
+            return Door(door.port, f"port {door.port}: {reason}")
+        # Without a firewall of ours, what listens is open as far as we can know.
+        closed = closed_by(self._snapshot, door.port, own) if self._observes else None
+        return Door(door.port, closed)
+
+    async def _look_up(self, host: str) -> Names:
+        return await look_up(host, self._settings.upstreams)
 
     def _look_again(self, host: str) -> None:
         self._routing.look_again([host], self._snapshot)
@@ -273,7 +356,9 @@ class Ingress:
 
     async def _use_certificates(self) -> None:
         self._has_new_certificates = False
-        await self._certificates.use(manual_files(self._snapshot.routes.values()))
+        manual = manual_files(self._snapshot.routes.values())
+        await self._certificates.use({**self._issued, **manual})
+        await self._certificates.reload()
 
     async def _look_at_doors(self) -> None:
         self._doors.retry()

@@ -7,13 +7,16 @@ from ipaddress import IPv4Network, IPv6Network
 
 from msgspec import Struct
 
-from ..config import Config, HealthSection
+from ..config import AcmeSection, Config, HealthSection
 from ..model.route import USUAL_PORTS, IngressPorts
+
+# Where automatic certificates are, below the state directory.
+CERTIFICATES_NAME = "certs"
 
 
 class IngressSettings(Struct, frozen=True):
     """See `config.schema.IngressSection`. Times in seconds. `upstreams` are asked for the addresses
-    of backends outside volt."""
+    of backends outside volt and of hosts that get certificates."""
 
     ports: IngressPorts = USUAL_PORTS
     stop_timeout: float = 5.0
@@ -21,6 +24,7 @@ class IngressSettings(Struct, frozen=True):
     health: HealthSection = HealthSection()
     access_log: str | None = None
     upstreams: tuple[str, ...] = ()
+    acme: AcmeSection = AcmeSection()
 
     @classmethod
     def of(cls, config: Config, *, always: bool = False) -> IngressSettings:
@@ -34,4 +38,5 @@ class IngressSettings(Struct, frozen=True):
             section.health,
             section.access_log,
             tuple(map(str, config.network.dns.upstream)),
+            section.acme,
         )

@@ -79,6 +79,14 @@ class Certificates:
         state = f"{word} {certificate.not_after:%Y-%m-%d}"
         return state if entry.problem is None else f"{state}; not replaced: {entry.problem}"
 
+    def served(self) -> dict[str, tuple[Files, Entry]]:
+        """The files for each host name, and what became of them."""
+        return {
+            hostname: (files, self._entries[files])
+            for hostname, files in self._wanted.items()
+            if files in self._entries
+        }
+
     async def use(self, wanted: Mapping[str, Files]) -> list[str]:
         """Show these certificates from now on, by the routes' host names; returns what is wrong
         with them. Those that were in use already are not read again."""
@@ -129,6 +137,16 @@ def manual_files(routes: Iterable[Route]) -> dict[str, Files]:
         if route.tls == "manual" and route.certificate and route.private_key:
             found.setdefault(route.hostname, Files(route.certificate, route.private_key))
     return found
+
+
+def automatic_hosts(routes: Iterable[Route]) -> list[str]:
+    """The hosts that a certificate is to be got for: those with `--tls auto`, but for those for
+    which an older route brings its own."""
+    found: dict[str, Route] = {}
+    for route in sorted(routes, key=lambda each: each.sequence):
+        if route.tls in ("auto", "manual"):
+            found.setdefault(route.hostname, route)
+    return [host for host, route in found.items() if route.tls == "auto"]
 
 
 def load_usable(files: Files) -> Usable:

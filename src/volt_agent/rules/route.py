@@ -92,6 +92,21 @@ def delete_route(snapshot: Snapshot, name: str) -> Change:
     return Change(delete=(find("route", name, snapshot.routes),))
 
 
+def check_revocable(snapshot: Snapshot, route: Route) -> None:
+    """Raises Refused unless `route` has an automatic certificate for itself."""
+    if route.tls != "auto":
+        raise Refused(
+            f"route {route.name} has no automatic certificate to revoke",
+            f"without --revoke: volt ingress delete --name {route.name}",
+        )
+    for other in snapshot.routes.values():
+        if other.name != route.name and (other.tls, other.hostname) == ("auto", route.hostname):
+            raise Refused(
+                f"the certificate of {route.hostname} is also that of route {other.name}",
+                "revoke it with the last route of that host; this one goes without --revoke",
+            )
+
+
 def parse_route(asked: Asked, sequence: int) -> Route:
     """The route that a user means. Raises Invalid, naming the option."""
     check_name("route", asked.name)
@@ -205,15 +220,26 @@ def _check_tls(asked: Asked) -> None:
     elif any(path is not None for path in files.values()):
         raise Invalid("--cert and --key go with --tls manual")
     hostname = parse_hostname(asked.hostname)
-    if asked.tls == "auto" and (hostname == ANY_HOST or hostname.startswith("*")):
-        raise Invalid(
-            "--tls auto needs one exact host name",
-            "certificates for wildcards need a DNS challenge; use --tls manual",
-        )
+    if asked.tls == "auto":
+        _check_automatic(hostname)
     if asked.tls == "passthrough":
         _check_passthrough(asked, hostname)
     if asked.hsts is not None and asked.tls not in ("auto", "manual"):
         raise Invalid("--hsts goes with --tls auto or manual")
+
+
+def _check_automatic(hostname: str) -> None:
+    """Raises Invalid for hosts that no CA gives a certificate for over HTTP-01."""
+    if hostname == ANY_HOST or hostname.startswith("*"):
+        raise Invalid(
+            "--tls auto needs one exact host name",
+            "certificates for wildcards need a DNS challenge; use --tls manual",
+        )
+    if "_" in hostname or re.fullmatch(r"[0-9.]+", hostname):
+        raise Invalid(
+            f"--tls auto: CAs issue no certificate for {hostname}",
+            "a host name of letters, digits and hyphens, for example app.example.com",
+        )
 
 
 def _check_passthrough(asked: Asked, hostname: str) -> None:

@@ -14,7 +14,8 @@ from ..session import Session
 from .options import StateDir, agent_options
 
 Purge = Annotated[
-    bool, typer.Option("--purge", help="Also forget networks, connections and addresses.")
+    bool,
+    typer.Option("--purge", help="Also forget networks, connections, addresses and certificates."),
 ]
 
 

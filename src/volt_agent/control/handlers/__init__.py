@@ -10,6 +10,7 @@ reconciler brings the kernel there, and the handler waits for that and shows wha
 `port`      net.port.*
 `policy`    net.policy.*
 `ingress`   ingress.*
+`certificate` ingress.cert.*
 `names`     net.dns.*
 `lease`     net.lease.*
 `workload`  ps

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
+
 from ...bus import Bus
-from ...events import RouteCreated, RouteDeleted
+from ...errors import NotFound
+from ...events import CertificateFailed, CertificateIssued, RouteCreated, RouteDeleted
 from ...ingress.figures import RouteFigures
 from ...ingress.server import Ingress
 from ...ingress.tls import check_route
 from ...model.route import Route
 from ...registry import Registry
-from ...rules.route import Asked, create_route, delete_route, parse_route
+from ...rules.route import Asked, check_revocable, create_route, delete_route, parse_route
 from ..messages import ingress as messages
 from ..method import Nothing
 from . import Handlers
+
+# Seconds that a new route waits for the first word about its certificate. Most orders take longer.
+VERDICT_WAIT = 0.5
 
 
 class IngressHandlers:
@@ -39,22 +45,27 @@ class IngressHandlers:
         changed = not commit.change.is_empty
         if changed:
             await self._ingress.settled()
-            await self._ingress.checked(route.name)
+            async with anyio.create_task_group() as looks:
+                looks.start_soon(self._ingress.checked, route.name)
+                looks.start_soon(self._first_verdict, route)
             self._bus.publish(RouteCreated(route=route.name))
         view = self._view(commit.new.routes[route.name])
         return messages.CreatedRoute(
-            changed=changed, warnings=[*warnings, *self._ingress.problems()], **_fields(view)
+            changed=changed, warnings=[*warnings, *self._ingress.port_problems()], **_fields(view)
         )
 
-    async def delete(self, params: messages.RouteName) -> messages.Route:
+    async def delete(self, params: messages.DeleteRoute) -> messages.DeletedRoute:
         before = self._registry.snapshot.routes.get(params.name)
         view = self._view(before) if before is not None else None
+        # First, so that a CA that cannot be reached leaves everything as it is.
+        revoked = params.revoke and before is not None and await self._revoke(before)
         commit = await self._registry.commit(lambda snapshot: delete_route(snapshot, params.name))
         (gone,) = commit.change.delete
         assert isinstance(gone, Route)
         await self._ingress.settled()
         self._bus.publish(RouteDeleted(route=gone.name))
-        return view if view is not None else self._view(gone)
+        view = view if view is not None else self._view(gone)
+        return messages.DeletedRoute(revoked=revoked, **_fields(view))
 
     async def list(self, params: Nothing) -> list[messages.Route]:
         routes = self._registry.snapshot.routes.values()
@@ -81,6 +92,27 @@ class IngressHandlers:
             certificates=certificates,
             problems=[*problems, *self._ingress.problems()],
         )
+
+    async def _revoke(self, route: Route) -> bool:
+        """Whether there was a certificate to revoke. Raises VoltError if it cannot be."""
+        check_revocable(self._registry.snapshot, route)
+        try:
+            await self._ingress.automatic.revoke(route.hostname)
+        except NotFound:
+            return False
+        return True
+
+    async def _first_verdict(self, route: Route) -> None:
+        """Wait a moment: what a look at DNS and ports finds is worth saying at once."""
+        known = self._ingress.automatic.states().get(route.hostname)
+        if known is None or known.state != "issuing":
+            return
+        news = self._bus.feed(CertificateFailed, CertificateIssued)
+        with anyio.move_on_after(VERDICT_WAIT):
+            async for event in news:
+                if getattr(event, "host", None) == route.hostname:
+                    break
+        news.close()
 
     def _view(self, route: Route) -> messages.Route:
         backends = [

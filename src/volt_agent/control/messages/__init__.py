@@ -5,6 +5,7 @@
 `port`      net.port.*
 `policy`    net.policy.*
 `ingress`   ingress.*
+`certificate` ingress.cert.*
 `names`     net.dns.*
 `lease`     net.lease.*
 `workload`  ps

@@ -37,10 +37,11 @@ class CreateRoute(Params, frozen=True):
     hsts: int | None = None
 
 
-class RouteName(Params, frozen=True):
-    """Which route."""
+class DeleteRoute(Params, frozen=True):
+    """Which route; with `revoke` the CA is told that its automatic certificate is void."""
 
     name: str
+    revoke: bool = False
 
 
 class BackendView(Struct, frozen=True):
@@ -74,6 +75,12 @@ class CreatedRoute(Route, frozen=True, kw_only=True):
 
     changed: bool = True
     warnings: list[str] = []
+
+
+class DeletedRoute(Route, frozen=True, kw_only=True):
+    """A route that is gone. `revoked`: so is its certificate; False if there was none."""
+
+    revoked: bool = False
 
 
 class ListenerView(Struct, frozen=True):
@@ -122,7 +129,7 @@ class Reloaded(Struct, frozen=True):
 CREATE = Method(
     "ingress.create", CreateRoute, CreatedRoute, "Route a host name to workloads", changes=True
 )
-DELETE = Method("ingress.delete", RouteName, Route, "Delete a route", changes=True)
+DELETE = Method("ingress.delete", DeleteRoute, DeletedRoute, "Delete a route", changes=True)
 LIST = Method("ingress.list", Nothing, list[Route], "List the routes")
 STATUS = Method("ingress.status", Nothing, IngressStatus, "Show how the ingress does")
 RELOAD = Method(
