@@ -129,10 +129,10 @@ def _resolver_of_named(host: InstalledHost) -> bool:
 
 
 def test_parts_are_units(site: InstalledHost) -> None:
-    """Stopped, the ingress closes its port and the name server is silent, also over a restart of
-    the agent; started, they are back."""
+    """Disabled, the ingress closes its port and the name server is silent, also over a restart of
+    the agent; enabled, they are back."""
     assert _port_is_open(site, 80)
-    site.run("systemctl", "stop", "volt-ingress", "volt-dns")
+    site.run("systemctl", "disable", "--now", "volt-ingress", "volt-dns")
     assert not _port_is_open(site, 80)
     assert site.volt("agent", "switch", "dns").stdout == "dns: off\n"
     site.run("systemctl", "restart", "volt-agent", within=60)
@@ -140,7 +140,7 @@ def test_parts_are_units(site: InstalledHost) -> None:
     with pytest.raises(InsideError):
         site.traffic.query("db", GATEWAY, "web", within=1.0)
     assert not _port_is_open(site, 80)
-    site.run("systemctl", "start", "volt-ingress", "volt-dns")
+    site.run("systemctl", "enable", "--now", "volt-ingress", "volt-dns")
     wait_until(lambda: _port_is_open(site, 80), "the ingress listens again", 20)
     site.traffic.await_name("db", GATEWAY, "web", site.await_machine("web"))
     assert "answers names on 10.0.0.1" in site.run("systemctl", "status", "volt-dns").stdout
