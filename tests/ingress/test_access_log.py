@@ -133,9 +133,20 @@ def test_a_rotated_file_is_reopened(tmp_path: Path) -> None:
     until(path.exists)
     log.write(Request(), Target("web"), 1.5)  # type: ignore[arg-type]
     log.close()
-    log.wait()
+    until(lambda: not log._thread.is_alive())
     assert len(lines(old)) == len(lines(path)) == 1
     assert log.lost == 0
+
+
+def test_the_last_line_is_written(tmp_path: Path) -> None:
+    """However soon the end comes after it."""
+    logs = [AccessLog(str(tmp_path / f"log{number}")) for number in range(50)]
+    for log in logs:
+        log.write(Request(), Target("web"), 1.5)  # type: ignore[arg-type]
+        log.close()
+    for log in logs:
+        until(lambda log=log: not log._thread.is_alive())  # type: ignore[misc]
+        assert len(lines(Path(log.place))) == 1
 
 
 def test_a_file_that_takes_nothing_costs_lines_only(tmp_path: Path) -> None:

@@ -161,6 +161,7 @@ class AccessLog:
             self._is_closed.wait(GATHER)
             self._has_lines.clear()
             self._write_waiting()
+        self._write_waiting()  # what came between the last look and the end
         if self._fd > 2:
             os.close(self._fd)
 
