@@ -17,7 +17,7 @@ from tests.support.systemd_host import SystemdHost
 WITHIN = 120  # seconds for a command; the processor is emulated
 # A switch behind the interface up0: who is in the namespace speaks VLAN 100, and plainly.
 SWITCH = """
-ip link add up0 type veth peer name port0
+ip link add up0 type veth peer name port0 address 02:00:00:00:00:64
 ip netns add outside
 ip link set port0 netns outside
 ip link set up0 up
@@ -26,7 +26,7 @@ ip -n outside link add link port0 name port0.100 type vlan id 100
 ip -n outside address add 10.30.0.200/24 dev port0.100
 ip -n outside link set port0.100 up
 """
-AGENT = "volt agent run >>/tmp/agent.log 2>&1 & echo $! >/tmp/agent.pid"
+AGENT = "volt agent run >/tmp/agent.log 2>&1 & echo $! >/tmp/agent.pid"
 STOP = "pid=$(cat /tmp/agent.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep .1; done"
 IS_READY = "grep -q '\"ready\"' /tmp/agent.log"
 READY = (
