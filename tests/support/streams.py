@@ -16,8 +16,8 @@ from .namespaces import socket_in
 
 # Seconds that the answer to the last question may take: only if that is lost, it takes so long.
 LINGER = 30.0
-# Octets for answers that wait until they are read. What piled up while a server was away is answered
-# at once: the kernel's default holds 277 answers, and on a busy machine the rest of them was lost.
+# Octets for answers that wait until they are read. What piled up while a server was away is
+# answered at once: of that the kernel's default holds 277 answers, and a busy machine lost others.
 ROOM = 4 * 1024 * 1024
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
