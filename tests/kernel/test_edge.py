@@ -53,7 +53,7 @@ async def test_a_bridge_is_made_as_a_gateway_wants_it(world: World) -> None:
 
 @on_both_edges
 async def test_what_was_begun_is_there_after_what_was_asked_later(world: World) -> None:
-    """Also where nobody waits for it: whoever takes everything away waits for nothing, and looks."""
+    """Also where nobody waits for it: who takes everything away has to see it."""
     begun = world.edge.begin([bridge()])
     await world.edge.execute([])
     assert begun.done()
