@@ -319,7 +319,13 @@ class Agent:
             if self._ingress is None:
                 make = await asyncio.to_thread(_ingress_class)
                 place = Path(self._options.state_dir) / CERTIFICATES_NAME
-                self._ingress = make(self._ingress_settings(), self._manager, self._bus, place)
+                self._ingress = make(
+                    self._ingress_settings(),
+                    self._manager,
+                    self._bus,
+                    place,
+                    who_takes=self._coexistence.who_takes,
+                )
                 self._ingress.open(self._registry.snapshot)
                 self._registry.add_follower("ingress", self._ingress)
             return self._ingress
