@@ -25,8 +25,8 @@ from contextlib import suppress
 log = logging.getLogger(__name__)
 
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
-# systemd empties its queue within a millisecond. On a busy machine it may not, and must not hold the
-# loop up: what it has no room for is sent later, in its order.
+# systemd empties its queue within a millisecond. On a busy machine it may not, and must not hold
+# the loop up: what it has no room for is sent later, in its order.
 _SEND_TIMEOUT = 0.005
 _SEND_AGAIN = 0.05
 _UNSENT_MAX = 1024
