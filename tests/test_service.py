@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -80,7 +81,7 @@ def test_a_manager_that_cannot_be_reached_is_no_trouble(address: str) -> None:
 
 
 def test_a_manager_that_does_not_listen_holds_nobody_up(listener: Listener) -> None:
-    """Once its queue is full, messages are let go after a moment."""
+    """Once its queue is full, messages are let go after a moment, where there is no loop."""
     manager = ServiceManager(listener.environment)
     queue = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
     before = time.monotonic()
@@ -88,6 +89,26 @@ def test_a_manager_that_does_not_listen_holds_nobody_up(listener: Listener) -> N
         manager.notify(status=i)
     assert time.monotonic() - before < 20  # without a limit it would be for ever
     assert listener.hear()[0] == ["STATUS=0"]
+
+
+def test_what_a_busy_manager_has_no_room_for_comes_later(listener: Listener) -> None:
+    """Everything, in its order, and descriptors that were closed meanwhile too."""
+    queue = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+
+    async def speak() -> None:
+        manager = ServiceManager(listener.environment)
+        for i in range(queue + 3):
+            manager.notify(status=i)
+        with socket.socket() as sock:
+            manager.keep("web", sock)
+        for i in range(queue + 3):
+            assert (await asyncio.to_thread(listener.hear))[0] == [f"STATUS={i}"]
+        lines, (kept,) = await asyncio.to_thread(listener.hear)
+        assert lines[0] == "FDSTORE=1"
+        with socket.socket(fileno=kept) as found:
+            assert found.type == socket.SOCK_STREAM
+
+    asyncio.run(speak())
 
 
 def test_a_socket_is_handed_over_with_its_name(listener: Listener) -> None:

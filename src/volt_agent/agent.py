@@ -79,6 +79,8 @@ log = logging.getLogger(__name__)
 
 # Conntrack learns the running connections of a live host before anything of it is denied.
 SETTLE = 5.0
+# Until the next attempt, where the kernel refused that.
+SETTLE_RETRY = 1.0
 # How long names may wait for the ports of running workloads at a start: a wrong "no such name"
 # would be remembered, a late answer is asked for again.
 NAMES_WAIT = 5.0
@@ -269,8 +271,18 @@ class Agent:
             planes.start_soon(self._settle, name="settle")
 
     async def _settle(self) -> None:
+        """Deny what is to be denied, once conntrack knows what runs. A kernel that refuses is asked
+        again: the open form stays as long, and the agent must not end for it."""
+        reason = None
         await anyio.sleep(SETTLE)
-        await self._put_host_policy(settling=False)
+        while self._registry.snapshot.host.settling:
+            try:
+                await self._put_host_policy(settling=False)
+            except VoltError as error:
+                if error.message != reason:
+                    log.error("the host's inbound default is not in force yet: %s", error)
+                reason = error.message
+                await anyio.sleep(SETTLE_RETRY)
         log.info("the host's inbound default is in force")
 
     async def _start_runtimes(self, stack: AsyncExitStack) -> None:
@@ -307,7 +319,13 @@ class Agent:
             if self._ingress is None:
                 make = await asyncio.to_thread(_ingress_class)
                 place = Path(self._options.state_dir) / CERTIFICATES_NAME
-                self._ingress = make(self._ingress_settings(), self._manager, self._bus, place)
+                self._ingress = make(
+                    self._ingress_settings(),
+                    self._manager,
+                    self._bus,
+                    place,
+                    who_takes=self._coexistence.who_takes,
+                )
                 self._ingress.open(self._registry.snapshot)
                 self._registry.add_follower("ingress", self._ingress)
             return self._ingress

@@ -127,6 +127,7 @@ def _forget_tuning(removed: list[str], failed: list[str]) -> None:
 
 
 async def _remove_links(edge: Edge, report: _Report) -> None:
+    await edge.execute([])  # behind what was begun before: then that is there, and is seen
     links = [link for link in edge.mirror.links.values() if link.alias.startswith(ALIAS_PREFIX)]
     # Ports before bridges: a bridge that goes first would only let go of its ports.
     for link in sorted(links, key=lambda one: (one.kind == "bridge", one.name)):

@@ -12,20 +12,24 @@ quadratically (2,000 descriptors cost PID 1 two seconds). The store is lost at `
 from __future__ import annotations
 
 import array
+import asyncio
 import logging
 import os
 import re
 import socket
 import time
+from collections import deque
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 
 log = logging.getLogger(__name__)
 
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
-# systemd empties its queue within a millisecond; one that does not is in trouble, and must not take
-# the loop with it.
-_SEND_TIMEOUT = 0.05
+# systemd empties its queue within a millisecond. On a busy machine it may not, and must not hold
+# the loop up: what it has no room for is sent later, in its order.
+_SEND_TIMEOUT = 0.005
+_SEND_AGAIN = 0.05
+_UNSENT_MAX = 1024
 _NAME = re.compile(r"[A-Za-z0-9.-]{1,255}")
 
 
@@ -44,6 +48,8 @@ class ServiceManager:
         # Since version 254 systemd says how many descriptors it would keep; before, one has to try.
         self.has_store = taken.pop("FDSTORE", "") != "0" and bool(self._address)
         self._given = _take_descriptors(taken)
+        # Lines, and descriptors of our own, that wait until the manager listens again.
+        self._unsent: deque[tuple[Sequence[str], list[int]]] = deque()
         self._claimed: set[str] = set()
         self._kept: set[str] = set()
 
@@ -122,6 +128,29 @@ class ServiceManager:
     def _send(self, lines: Sequence[str], descriptors: Sequence[int] = ()) -> None:
         if not self._address or not lines:
             return
+        if not self._unsent and self._is_sent(lines, descriptors):
+            return
+        loop = _running_loop()
+        if loop is None or len(self._unsent) == _UNSENT_MAX:
+            log.warning("the service manager does not listen: %s", lines[0])
+            return
+        if not self._unsent:
+            loop.call_later(_SEND_AGAIN, self._send_waiting, loop)
+        self._unsent.append((lines, [os.dup(each) for each in descriptors]))
+
+    def _send_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._unsent:
+            lines, descriptors = self._unsent[0]
+            if not self._is_sent(lines, descriptors):
+                loop.call_later(_SEND_AGAIN, self._send_waiting, loop)
+                return
+            self._unsent.popleft()
+            for each in descriptors:
+                os.close(each)
+
+    def _is_sent(self, lines: Sequence[str], descriptors: Sequence[int]) -> bool:
+        """Send a message; False if there is no room for it yet. One that cannot be sent at all is
+        let go."""
         rights = array.array("i", descriptors)
         attached = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
         try:
@@ -129,8 +158,11 @@ class ServiceManager:
                 out.settimeout(_SEND_TIMEOUT)
                 out.connect(self._address)
                 out.sendmsg(["\n".join(lines).encode()], attached)
+        except (TimeoutError, BlockingIOError):
+            return False
         except OSError as error:
             log.warning("the service manager does not listen (%s): %s", error, lines[0])
+        return True
 
 
 def _address(text: str) -> str:
@@ -166,6 +198,13 @@ def _take_descriptors(environment: MutableMapping[str, str]) -> dict[str, list[i
         name = names[index] if index < len(names) else "unknown"
         given.setdefault(name, []).append(descriptor)
     return given
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _one_line(value: str | int) -> str:

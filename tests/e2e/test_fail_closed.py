@@ -158,3 +158,19 @@ def test_a_rollback_that_is_refused_is_insisted_on(running: Host) -> None:
     wait_until(lambda: running.events("rules.rolled-back"), "it is rolled back")
     assert "lock-out" not in running.volt("net", "firewall", "list").stdout
     assert rules_of(running) == shape
+
+
+def test_a_kernel_that_refuses_the_first_ruleset_is_asked_again(running: Host) -> None:
+    """While the default of a fresh start waits to come into force: the agent lives, rolls back what
+    was not confirmed, and brings the default into force as soon as the kernel takes it."""
+
+    def settling() -> bool:
+        return bool(running.call("net.status")["firewall"]["settling"])
+
+    command = "net firewall add --name lock-out --source any --dest host --action drop --confirm 1s"
+    running.volt(*command.split())
+    with refused_transactions(running):
+        told = "the host's inbound default is not in force yet: " + REASON
+        wait_until(lambda: told in running.agent_log() or not settling(), "it is refused")
+    wait_until(lambda: running.events("rules.rolled-back"), "it is rolled back")
+    wait_until(lambda: not settling(), "the default is in force")

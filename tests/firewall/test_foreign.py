@@ -121,6 +121,22 @@ def test_commands_of_docker(bed: Lab, watch: Coexistence) -> None:
     assert str(found) == "Docker: chain FORWARD of table ip filter"
 
 
+def test_a_published_port_of_docker_is_known(bed: Lab, watch: Coexistence) -> None:
+    """What listens on that port of the host is not reached: certificates need to know."""
+    here, rule = "192.0.2.1", 'iifname != "docker0" tcp dport 80 dnat to 172.17.0.2:80'
+    base = "type nat hook prerouting priority -100; fib daddr type local jump DOCKER"
+    chains = f"chain DOCKER {{\n{rule}\n}}\nchain PREROUTING {{\n{base}\n}}\n"
+    bed.run(bed.nft.run(f"table ip nat {{\n{chains}}}\n"))
+    try:
+        bed.run(watch.look())
+        assert watch.who_takes(80, [here]) == "Docker: chain DOCKER of table ip nat"
+        assert watch.who_takes(443, [here]) is None
+    finally:
+        bed.run(bed.nft.run("delete table ip nat\n"))
+    bed.run(watch.look())
+    assert watch.who_takes(80, [here]) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

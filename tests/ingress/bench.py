@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
@@ -140,6 +141,10 @@ class Bench:
             return call(*arguments)
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(WITHIN)
+
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start it on the proxy's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def lead_to(self, *addresses: tuple[str, int]) -> list[Endpoint]:
         endpoints = [Endpoint(each, f"web:{each[1]}") for each in addresses]

@@ -75,7 +75,7 @@ def test_bodies_of_any_size_go_both_ways_over_tls(size: int) -> None:
 
     with tls_bench(origin) as tls:
         client = tls.client("a.example")
-        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+        head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n" % size
         client.send(head + body[:size])
         client.head()
         assert client.exactly(size) == body[:size]
@@ -90,6 +90,26 @@ def test_names_choose_certificates() -> None:
             shown = sock.getpeercert()
             assert shown is not None
             assert shown["subjectAltName"] == (("DNS", name),)
+
+
+def test_a_connection_is_good_for_the_hosts_of_its_certificate() -> None:
+    """RFC 9110, section 15.5.20: another host, with another certificate or none, is answered 421;
+    one with the same certificate is served; and a renewal of it changes nothing."""
+    names = ("a.example", "b.example")
+    with tls_bench(answers(OK), names=names) as tls:
+        tls.usable[b"twin.example"] = tls.usable[b"a.example"]
+        client = tls.client("a.example")
+
+        def status(host: str) -> int:
+            client.send(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % host.encode())
+            head = client.head()
+            client.exactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+            return int(head.split()[1])
+
+        hosts = ("a.example", "A.EXAMPLE:443", "b.example", "none.example", "twin.example")
+        assert [status(host) for host in hosts] == [200, 200, 421, 421, 200]
+        tls.usable[b"a.example"] = tls.usable.pop(b"b.example")
+        assert status("a.example") == 200
 
 
 def test_unknown_names_are_refused() -> None:

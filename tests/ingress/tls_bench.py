@@ -54,7 +54,10 @@ class TlsBench:
 
     def client(self, name: str | None, context: ssl.SSLContext | None = None) -> Peer:
         """A connection on which the handshake is done; raises ssl.SSLError."""
-        raw = self.connect()
+        return self.encrypted(self.connect(), name, context)
+
+    def encrypted(self, raw: Peer, name: str | None, context: ssl.SSLContext | None = None) -> Peer:
+        """The same over a connection that there is already."""
         sock = (context or client_context()).wrap_socket(raw.sock, server_hostname=name)
         self._clients.append(peer := Peer(sock))
         return peer

@@ -52,6 +52,15 @@ async def test_a_bridge_is_made_as_a_gateway_wants_it(world: World) -> None:
 
 
 @on_both_edges
+async def test_what_was_begun_is_there_after_what_was_asked_later(world: World) -> None:
+    """Also where nobody waits for it: who takes everything away has to see it."""
+    begun = world.edge.begin([bridge()])
+    await world.edge.execute([])
+    assert begun.done()
+    assert "volt-backend" in world.edge.mirror.links
+
+
+@on_both_edges
 async def test_attaching_a_container_reaches_both_ends(world: World) -> None:
     """The host sees the port on its bridge, the container its address and its default route."""
     namespace = world.add_namespace()

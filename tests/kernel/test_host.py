@@ -151,6 +151,18 @@ def test_systemd_owns_only_what_nobody_else_does(tmp_path: Path) -> None:
     assert listening_ports(proc) == [Listener("tcp", "0.0.0.0", 22, "sshd")]
 
 
+def test_a_process_may_be_called_anything(tmp_path: Path) -> None:
+    """Also what is no text, or would move the cursor: it keeps nobody from looking."""
+    proc = fake_proc(tmp_path)
+    add_process(proc, 600, "", "socket:[99999]")
+    (proc / "600/comm").write_bytes(b"\xff\xfe\n")
+    add_process(proc, 700, "", "socket:[12345]")
+    (proc / "700/comm").write_bytes(b"a\x1b[2J\nb\xc3\n")
+    (found,) = listening_ports(proc)
+    assert found.process == "a\ufffd[2J\ufffdb\ufffd"
+    assert sshd_ports(proc, tmp_path) == {22}
+
+
 def fake_proc(folder: Path) -> Path:
     (folder / "thread-self/net").mkdir(parents=True)
     (folder / "thread-self/net/tcp").write_text("  sl  local_address ...\n" + LISTEN + "\n")

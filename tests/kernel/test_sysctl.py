@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from pathlib import PurePosixPath
+import os
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -85,3 +86,15 @@ def test_patterns_match_whole_keys_and_words_parts() -> None:
     assert [*sysctl.matching("net/core/somax*")] == ["net.core.somaxconn"]
     assert [*sysctl.matching("core.somaxc")] == ["net.core.somaxconn"]
     assert [*sysctl.matching("core.somax?")] == []
+
+
+def test_keys_that_cannot_be_printed_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interface may be called anything: it keeps nobody from seeing the others."""
+    for name in (b"eth0", b"\xff\xfe", b"a\x1b[2J"):
+        folder = os.fsencode(tmp_path / "net/ipv4/conf") + b"/" + name
+        os.makedirs(folder)
+        Path(os.fsdecode(folder), "rp_filter").touch()
+    monkeypatch.setattr(sysctl, "ROOT", tmp_path)
+    assert [*sysctl.matching("rp_filter")] == ["net.ipv4.conf.eth0.rp_filter"]

@@ -61,6 +61,7 @@ class Site:
         )
         self.registry.add_follower(None, self.reconciler)
         self._lives = itertools.count(1)
+        self.work: asyncio.Task[None] | None = None
 
     def _on_bridge(self, network: Network, ifindex: int) -> None:
         self.opened.append((network.name, ifindex))
@@ -111,7 +112,7 @@ def on_site(tmp: Path, scenario: Callable[[Site], Awaitable[None]]) -> None:
         await site.edge.start()
         await site.registry.open()
         site.reconciler.mark_all()
-        work = asyncio.create_task(site.reconciler.run())
+        site.work = work = asyncio.create_task(site.reconciler.run())
         await site.commit(lambda s: create_network(s, AROUND, "backend", "10.30.0.0/24"))
         await site.settle()
         await scenario(site)
@@ -515,3 +516,21 @@ def test_patience_comes_back() -> None:
     assert patience.repaired(target, now + REFILL) == REFILL
     assert not patience.repaired(target, now + 10 * REFILL)
     assert not patience.repaired(Target(Rank.PORT, "backend/db"), now)
+
+
+def test_nothing_is_made_once_it_has_ended(tmp_path: Path) -> None:
+    """What starts while the agent ends, or takes everything away, gets no port from a commit."""
+
+    async def scenario(site: Site) -> None:
+        await site.connect("web")
+        assert site.work is not None
+        site.work.cancel()
+        await asyncio.wait([site.work])
+        site.edge.add_namespace(WEB)
+        instance = Instance("web", "container", "netns", "1", WEB)
+        await site.commit(lambda s: started(s, instance))
+        await site.edge.execute([])
+        assert "web" in site.registry.snapshot.instances
+        assert "vc-web" not in site.edge.mirror.links
+
+    on_site(tmp_path, scenario)

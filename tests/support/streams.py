@@ -15,7 +15,11 @@ from . import names_on_wire
 from .namespaces import socket_in
 
 # Seconds that the answer to the last question may take: only if that is lost, it takes so long.
-LINGER = 5.0
+LINGER = 30.0
+# Octets for answers that wait until they are read. What piled up while a server was away is
+# answered at once: of that the kernel's default holds 277 answers, and a busy machine lost others.
+ROOM = 4 * 1024 * 1024
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 
 class Stream(Protocol):
@@ -75,6 +79,8 @@ class DatagramStream:
         read: Callable[[bytes], int | None],
     ) -> None:
         self._sock = socket_in(source, socket.AF_INET, socket.SOCK_DGRAM)
+        with suppress(PermissionError):  # in a user namespace
+            self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, ROOM)
         self._sock.connect((target, port))
         self._make, self._read, self._rate = make, read, rate
         self._sent = 0

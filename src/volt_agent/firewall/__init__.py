@@ -17,7 +17,8 @@
 `verdict`      decide: what becomes of a new connection (`packet`), and by what, asking `facts` of
                a snapshot; `judge` has indexes of these facts, for many packets
 `revoke`       which tracked connections a change cuts; `revoker` does it
-`foreign`      chains of others that drop volt's traffic; `coexistence` looks for them
+`foreign`      chains of others that drop volt's traffic, and `foreign_forwards`, rules of theirs
+               that lead ports of the host elsewhere; `coexistence` looks for both
 
 Decisions run from top to bottom: a change of the snapshot gives new fragments, those a delta, that
 a transaction; only `plane` awaits anything. README.md draws the way of a packet through the chains.

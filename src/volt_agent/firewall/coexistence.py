@@ -1,11 +1,11 @@
-"""Looks for chains of others that drop volt's traffic: at the start, whenever others change
-something, and when a network comes."""
+"""Looks for chains of others that drop volt's traffic, and for ports of the host that others lead
+elsewhere: at the start, whenever others change something, and when a network comes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ..errors import KernelRefused
@@ -14,6 +14,7 @@ from ..kernel.tamper import Transaction
 from ..model.network import Network
 from ..model.snapshot import Change, Snapshot
 from .foreign import ForeignDrop, foreign_drops, patterns, suspects
+from .foreign_forwards import ForeignForward, foreign_forwards, nat_chains
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ SETTLE = 0.5
 
 
 class Coexistence:
-    """`drops` is what was found last; `bridges` says the names of volt's bridges.
+    """`drops` and `forwards` are what was found last; `bridges` says the names of volt's bridges.
 
     A follower of the registry.
     """
@@ -31,6 +32,7 @@ class Coexistence:
         self._nft, self._bridges = nft, bridges
         self._changed = asyncio.Event()
         self.drops: tuple[ForeignDrop, ...] = ()
+        self.forwards: tuple[ForeignForward, ...] = ()
 
     def note(self, _transaction: Transaction) -> None:
         """Somebody else changed something: `TamperWatch`'s `on_foreign`."""
@@ -51,13 +53,19 @@ class Coexistence:
                 await asyncio.sleep(SETTLE)
             await self.look()
 
+    def who_takes(self, port: int, own: Collection[str]) -> str | None:
+        """Who leads TCP `port` of the host's `own` addresses elsewhere, in words."""
+        return next((str(each) for each in self.forwards if each.takes(port, own)), None)
+
     async def look(self) -> tuple[ForeignDrop, ...]:
         """Look now; logs what is new."""
         try:
-            found = foreign_drops(await self._listed(), patterns(self._bridges()))
+            listed = await self._listed()
         except KernelRefused as refused:
             log.warning("cannot look at the chains of others: %s", refused)
             return self.drops
+        self.forwards = foreign_forwards(listed)
+        found = foreign_drops(listed, patterns(self._bridges()))
         for each in found:
             if each not in self.drops:
                 log.warning("%s drops volt's traffic; to heal: %s", each, "; ".join(each.commands))
@@ -65,7 +73,8 @@ class Coexistence:
         return found
 
     async def _listed(self) -> list[dict[str, Any]]:
-        objects = []
-        for family, table in sorted(suspects(await self._nft.objects("list chains"))):
+        objects, chains = [], await self._nft.objects("list chains")
+        rewriting = {(each["family"], each["table"]) for each in nat_chains(chains)}
+        for family, table in sorted(suspects(chains) | rewriting):
             objects += await self._nft.objects(f"list table {family} {table}")
         return objects

@@ -84,7 +84,7 @@ def _base_chains(objects: Sequence[Json]) -> Iterator[Json]:
 def _drop(chain: Json, rules: _Rules, names: Sequence[str]) -> ForeignDrop:
     family, table, name, hook = chain["family"], chain["table"], chain["name"], chain["hook"]
     place = rules.user_chain(chain)
-    tool = _tool(table, rules.chains_of(family, table))
+    tool = tool_of(table, rules.chains_of(family, table))
     return ForeignDrop(
         family=family,
         table=table,
@@ -100,7 +100,8 @@ def _drop(chain: Json, rules: _Rules, names: Sequence[str]) -> ForeignDrop:
     )
 
 
-def _tool(table: str, chains: Iterable[str]) -> str:
+def tool_of(table: str, chains: Iterable[str]) -> str:
+    """Whose a table is, by the names of its chains."""
     names = set(chains)
     if table == "firewalld":
         return "firewalld"

@@ -71,6 +71,7 @@ class Client(Connection):
         "_keeps",
         "_lingers",
         "_moved",
+        "_server_name",
         "_since",
         "_tail",
         "_tried",
@@ -100,10 +101,19 @@ class Client(Connection):
     target: Target | None
     endpoint: Endpoint | None
 
-    def __init__(self, proxy: Proxy, sock: socket.socket, address: str, secure: Any = None) -> None:
+    def __init__(
+        self,
+        proxy: Proxy,
+        sock: socket.socket,
+        address: str,
+        secure: Any = None,
+        server_name: bytes | None = None,
+    ) -> None:
+        """`server_name` is the one that TLS was begun for (lower case), if any."""
         super().__init__(proxy.poller, sock, secure)
         self.proxy = proxy
         self.address = address
+        self._server_name = server_name
         self.is_trusted = proxy.trusts(address)
         self._tail = tail_for(address, is_tls=self.is_tls)
         self._is_waiting = True
@@ -116,6 +126,17 @@ class Client(Connection):
         self._begin(b"", b"", b"")
         self.deadline = self.poller.now + proxy.limits.head
         self.poller.watch(self)
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether it waits for an answer, or for the rest of one."""
+        return self.is_busy or bool(self._output)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it was served and has asked for nothing since. Of one that was only just accepted
+        the request is on its way."""
+        return self._is_waiting and bool(self.method) and not self._has_input()
 
     # ---- reading --------------------------------------------------------------------------------
 
@@ -150,7 +171,7 @@ class Client(Connection):
             self._keeps = False
         table = self.proxy.table
         if self.is_tls:
-            target: object = table.tls.find(host, path)
+            target: object = table.tls.find(host, path) if host == self._server_name else None
         else:
             target = None if path.startswith(_CHALLENGE) else table.find_plain(host, path)
         if not isinstance(target, Target) or target.hsts is not None or method not in _IDEMPOTENT:
@@ -307,6 +328,9 @@ class Client(Connection):
         found: Target | Redirect | None
         if self.is_tls:
             found = self.proxy.table.find_tls(host, path)
+            if found is not None and self._is_misdirected():
+                self.refuse(421, "the certificate of this connection is not for it", closes=False)
+                return
         else:
             if path.startswith(_CHALLENGE) and self.proxy.challenge is not None:
                 key = self.proxy.challenge(host, path[len(_CHALLENGE) :])
@@ -320,6 +344,12 @@ class Client(Connection):
             self.refuse(404, "no route leads there", closes=False)
         else:
             self._redirect(authority)
+
+    def _is_misdirected(self) -> bool:
+        """Whether TLS was begun for a name whose certificate is another one than that of the host
+        asked for (RFC 9110, section 15.5.20). Both as they are now: a renewal changes nothing."""
+        host, name, context_for = self.host, self._server_name, self.proxy.context_for
+        return host != name and context_for(host) is not context_for(name)
 
     def _ask(self, target: Target, request: bytes) -> None:
         self.target = target

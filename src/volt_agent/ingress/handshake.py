@@ -48,7 +48,7 @@ class Handshake(Connection):
     """A connection that has not said yet what it is, and has `limits.handshake` seconds to.
     `target` is what it is passed through to."""
 
-    __slots__ = ("_passage", "_proxy", "_reader", "_seen", "address", "target")
+    __slots__ = ("_passage", "_proxy", "_reader", "_seen", "_server_name", "address", "target")
 
     def __init__(self, proxy: Proxy, sock: socket.socket, address: str) -> None:
         super().__init__(proxy.poller, sock)
@@ -58,6 +58,7 @@ class Handshake(Connection):
         self._reader: HelloReader | None = HelloReader()
         self._seen = 0
         self._passage: Passage | None = None
+        self._server_name: bytes | None = None
         self.deadline = self.poller.now + proxy.limits.handshake
         self.poller.watch(self)
 
@@ -94,7 +95,7 @@ class Handshake(Connection):
             self._choose(hello)
 
     def _choose(self, hello: ClientHello) -> None:
-        name = hello.server_name
+        name = self._server_name = hello.server_name
         target = None if name is None else self._proxy.table.find_passthrough(name)
         if target is not None:
             self.target = target
@@ -152,7 +153,7 @@ class Handshake(Connection):
     def _become_client(self) -> None:
         self.is_closed = True  # as far as this object is concerned
         self.poller.unwatch(self)
-        client = Client(self._proxy, self.sock, self.address, self._secure)
+        client = Client(self._proxy, self.sock, self.address, self._secure, self._server_name)
         self._proxy.encrypted(self, client)
         self.poller.hand_over(self.fd, client.event)
         # From now on the poller tells of what lies there as well.

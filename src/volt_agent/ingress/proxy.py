@@ -94,6 +94,7 @@ class Proxy:
     def handshake_gone(self, handshake: Handshake) -> None:
         """It was not finished."""
         del self.handshakes[handshake]
+        self._is_empty.set()
         self._uncount(handshake.address)
 
     def encrypted(self, handshake: Handshake, client: Client) -> None:
@@ -195,7 +196,7 @@ class Proxy:
         Those that are busy are passed over, and looked at again after all others: a crowd of them
         is not searched anew for each connection that comes."""
         for client in list(itertools.islice(self.clients, max(count, _LOOKED))):
-            if client.is_busy:
+            if client.is_owed:
                 self.clients[client] = self.clients.pop(client)
             elif count:
                 count -= 1
@@ -222,20 +223,22 @@ class Proxy:
 
     async def drain(self, seconds: float) -> None:
         """Finish what is in flight, for at most `seconds`, then cut the rest. The listeners have to
-        be closed before."""
+        be closed before.
+
+        Who was accepted and has not been answered yet counts as in flight: nobody else will answer
+        the request that is on its way."""
         self.is_draining = True
-        for client in self.clients:
+        for client in [*self.clients]:
             client.is_simple = False  # its answer has to say that the connection ends
-        self.shed(len(self.clients))
-        for handshake in [*self.handshakes]:
-            handshake.close()
+            if client.is_spent:
+                client.close()
         self._is_empty = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.clients or self.tunnels:
+                while self.clients or self.handshakes or self.tunnels:
                     self._is_empty.clear()
                     await self._is_empty.wait()
-        for each in [*self.clients, *self.tunnels]:
+        for each in [*self.clients, *self.handshakes, *self.tunnels]:
             each.close()
         self.is_draining = False
 

@@ -7,7 +7,7 @@ import logging
 import resource
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from . import certificate_figures
 from .acme.lookups import look_up
 from .acme.manager import Certificates as AutomaticCertificates
 from .acme.outlook import Outlook, closed_by, own_addresses
-from .acme.preflight import Door, Names
+from .acme.preflight import HTTP_PORT, Door, Names
 from .acme.state import words
 from .certificate import Files
 from .counters import Counters
@@ -54,6 +54,8 @@ CHECK_WAIT = 0.5
 _FAILED_SHOWN = 20  # certificates that are named one by one
 
 PortsChanged = Callable[[], Awaitable[None]]
+# Who leads a port of the host's own addresses elsewhere, in words.
+WhoTakes = Callable[[int, Collection[str]], str | None]
 
 
 class Ingress:
@@ -72,6 +74,7 @@ class Ingress:
         certificates: Path,
         *,
         observes: bool = True,
+        who_takes: WhoTakes = lambda _port, _own: None,
     ) -> None:
         self._settings, self._bus = settings, bus
         self._poller = Poller()
@@ -87,7 +90,7 @@ class Ingress:
         self._has_new_certificates = False
         self._outcomes = certificate_figures.Outcomes(bus)
         self.proxy.context_for = self._certificates.context_for
-        self._observes = observes
+        self._observes, self._who_takes = observes, who_takes
         self._issued: dict[str, Files] = {}  # the automatic certificates that there are
         self._automatic = AutomaticCertificates(
             settings.acme,
@@ -327,7 +330,12 @@ class Ingress:
             reason = door.reason or "the ingress is switched off (ingress.enabled)"
             return Door(door.port, f"port {door.port}: {reason}")
         # Without a firewall of ours, what listens is open as far as we can know.
-        closed = closed_by(self._snapshot, door.port, own) if self._observes else None
+        addresses = tuple(own)
+        closed = closed_by(self._snapshot, door.port, addresses) if self._observes else None
+        # With another port of ours, such a rule may be what leads here.
+        taker = self._who_takes(HTTP_PORT, addresses) if door.port == HTTP_PORT else None
+        if closed is None and taker is not None:
+            closed = f"port {HTTP_PORT} does not lead to the ingress: {taker} takes it"
         return Door(door.port, closed)
 
     async def _look_up(self, host: str) -> Names:

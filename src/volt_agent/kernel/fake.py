@@ -43,6 +43,15 @@ class FakeEdge:
         pass
 
     async def execute(self, ops: Sequence[Op]) -> None:
+        await self.finish(self.begin(ops))
+
+    def begin(self, ops: Sequence[Op]) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_task(self._carry_out_all(ops))
+
+    async def finish(self, begun: asyncio.Future[None]) -> None:
+        await begun
+
+    async def _carry_out_all(self, ops: Sequence[Op]) -> None:
         await asyncio.sleep(0)
         try:
             for op in ops:
@@ -50,12 +59,6 @@ class FakeEdge:
                 self.carried_out.append(op)
         finally:
             self._announce()
-
-    def begin(self, ops: Sequence[Op]) -> asyncio.Future[None]:
-        return asyncio.get_running_loop().create_task(self.execute(ops))
-
-    async def finish(self, begun: asyncio.Future[None]) -> None:
-        await begun
 
     async def settle(self) -> None:
         await asyncio.sleep(0)

@@ -152,7 +152,7 @@ def _open_files(proc: Path) -> Iterator[tuple[str, str]]:
     for process in sorted(each for each in os.listdir(proc) if each.isdigit()):
         folder = proc / process
         try:
-            name = (folder / "comm").read_text().rstrip("\n")
+            name = _readable((folder / "comm").read_bytes())
             descriptors = os.listdir(folder / "fd")
         except OSError:  # it has ended, or belongs to another user
             continue
@@ -161,6 +161,13 @@ def _open_files(proc: Path) -> Iterator[tuple[str, str]]:
                 yield name, os.readlink(folder / "fd" / descriptor)
             except OSError:  # closed meanwhile
                 continue
+
+
+def _readable(comm: bytes) -> str:
+    """A command name as one printable word or more: any process may give itself any bytes, and the
+    kernel cuts after the fifteenth, within a letter if need be (prctl(2), PR_SET_NAME)."""
+    name = comm.decode(errors="replace").rstrip("\n")
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)
 
 
 # ---- sshd ---------------------------------------------------------------------------------------

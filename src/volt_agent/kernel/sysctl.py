@@ -46,7 +46,8 @@ def dotted(key: str) -> str:
 
 def matching(pattern: str) -> Iterator[str]:
     """The keys, with dots, that a shell pattern matches; a word without `*`, `?` or `[` matches
-    wherever it stands. There are a hundred keys for each interface."""
+    wherever it stands. There are a hundred keys for each interface; those of one whose name cannot
+    be printed are left out."""
     if not any(each in pattern for each in "*?["):
         pattern = f"*{pattern}*"
     for folder, folders, files in os.walk(ROOT / "net"):
@@ -54,6 +55,8 @@ def matching(pattern: str) -> Iterator[str]:
         for name in sorted(files):
             path = os.path.relpath(os.path.join(folder, name), ROOT)
             key = path.translate(str.maketrans("./", "/."))
+            if not key.isprintable():
+                continue
             if fnmatch.fnmatchcase(key, pattern) or fnmatch.fnmatchcase(path, pattern):
                 yield key
 

@@ -72,6 +72,12 @@ async def _let_others_go_first() -> None:
     await asyncio.sleep(0)
 
 
+def _note_refusal(done: asyncio.Future[None]) -> None:
+    """A refusal that nobody gets to see, since the agent ends, is no mistake of the program."""
+    if not done.cancelled():
+        done.exception()
+
+
 def _check_kind(connection: Connection, instance: Instance | None) -> None:
     """Say why a running workload cannot have its port, rather than leave it without a network."""
     name, network = connection.workload, connection.network
@@ -108,6 +114,7 @@ class Ports:
         self._attached: dict[str, Attached] = {}
         self._begun: dict[str, Begun] = {}
         self._ungreeted: set[str] = set()  # fresh ports that do not run yet
+        self._is_over = False
         self.resolver = Resolver()
         self.effects = Effects(bus)
         self.foreign: dict[str, str] = {}  # port key -> interface that somebody else attached
@@ -143,7 +150,7 @@ class Ports:
         snapshot, mirror = self._registry.snapshot, self._edge.mirror
         connection = snapshot.connections.get(key)
         instance = snapshot.instances.get(key.partition("/")[2])
-        if connection is None or instance is None or instance.namespace is None:
+        if self._is_over or connection is None or instance is None or instance.namespace is None:
             return
         if connection.kind != "container" or key in self._attached or key in self._begun:
             return
@@ -153,7 +160,12 @@ class Ports:
             return
         began, name = time.perf_counter(), f"eth{connection.slot}"
         done = self._edge.begin(self._plan(connection, instance, name))
+        done.add_done_callback(_note_refusal)
         self._begun[key] = Begun(connection, instance, name, began, done)
+
+    def end(self) -> None:
+        """Begin nothing any more: nobody would look at it."""
+        self._is_over = True
 
     async def look_at(self, key: str) -> bool:
         """Bring the port NETWORK/WORKLOAD in order."""

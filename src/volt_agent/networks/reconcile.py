@@ -189,14 +189,18 @@ class Reconciler:
     # ---- the task -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            rank, keys = await self._agenda.take(BATCH)
-            if rank is Rank.PORT:
-                for key in keys:
-                    self.ports.begin(key)
-            for key, at in keys.items():
-                await self._look_at(Target(rank, key), at)
+        """Work until cancelled; from then on no commit has a port made any more."""
+        try:
+            while True:
+                rank, keys = await self._agenda.take(BATCH)
+                if rank is Rank.PORT:
+                    for key in keys:
+                        self.ports.begin(key)
+                for key, at in keys.items():
+                    await self._look_at(Target(rank, key), at)
+        except asyncio.CancelledError:
+            self.ports.end()
+            raise
 
     async def _look_at(self, target: Target, at: float) -> None:
         try:

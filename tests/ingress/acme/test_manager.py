@@ -107,6 +107,8 @@ async def test_the_ca_says_when_to_renew(ca: FakeCa, tmp_path: Path) -> None:
 FAILURES: dict[str, tuple[dict[str, Answer], str, str]] = {
     "directory not found": ({"directory": (404, {}, None)}, "directory", "ingress.acme.directory"),
     "not a directory": ({"directory": (200, {}, [])}, "directory", "does not speak ACME"),
+    "a flood": ({"certificate": (200, {}, "x" * 2_000_000)}, "directory", "more than 1 MiB"),
+    "packed": ({"nonce": (200, {"Content-Encoding": "gzip"}, None)}, "directory", "packed"),
     "failing": ({"order": (503, {}, None)}, "directory", "HTTP 503"),
     "busy": ({"order": refusal(500, "serverInternal")}, "directory", "the CA cannot"),
     "account refused": ({"account": refusal(403, "externalAccountRequired")}, "account", "account"),

@@ -5,6 +5,7 @@ Imported there and late: the package and what it needs take a third of a second.
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ from .problem import OrderFailed, Problem
 from .translate import problem_of, refusal, retry_seconds, server_time
 
 _TIMEOUT = 15.0  # seconds that a CA may be silent
+# The longest answer that is read; the longest that makes sense is a chain, of some 10 KB.
+_ANSWER_MAX = 1024 * 1024
 # A CA that refuses half of all nonces refuses this many in a row once in a million.
 _NONCES = 20
 # Where a host's clock is further off than this, certificates seem to be expired or not yet valid.
@@ -288,8 +291,23 @@ def _account_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+def _bound(response: requests.Response) -> None:
+    """Read the body now, before anybody reads it without an end. What was not asked to be packed
+    could be anything once it is unpacked."""
+    body = response.raw.read(_ANSWER_MAX + 1, decode_content=False)
+    if (
+        len(body) > _ANSWER_MAX
+        or response.headers.get("Content-Encoding", "identity") != "identity"
+    ):
+        response.close()
+        reason = f"the CA answers with more than {_ANSWER_MAX >> 20} MiB, or packed"
+        raise OrderFailed(Problem("directory", reason, "account"))
+    response.raw = io.BytesIO(body)
+
+
 class _Network(acme.client.ClientNetwork):
-    """Remembers what the last answer said of times, and is patient with CAs that refuse nonces."""
+    """Remembers what the last answer said of times, is patient with CAs that refuse nonces, and
+    reads no more of an answer than one can have."""
 
     def __init__(self, key: JWKEC, ca_bundle: str | None) -> None:
         super().__init__(
@@ -302,11 +320,13 @@ class _Network(acme.client.ClientNetwork):
         )
         self.retry_after: str | None = None
         self.date: str | None = None
+        self.session.headers["Accept-Encoding"] = "identity"
         self.session.hooks["response"].append(self._note)
 
     def _note(self, response: requests.Response, *_arguments: Any, **_options: Any) -> None:
         self.retry_after = response.headers.get("Retry-After")
         self.date = response.headers.get("Date")
+        _bound(response)
 
     def post(self, *arguments: Any, **options: Any) -> requests.Response:
         self.retry_after = None

@@ -12,8 +12,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .problem import OrderFailed, Problem
+
 T = TypeVar("T")
 
+# Seconds for an answer of a CA as a whole: its own time-out is for each piece of it, and whoever
+# sends a byte now and then would keep a turn, of which there are few, for good.
+ASK_WITHIN = 120.0
+_SLOW = Problem("directory", f"the CA takes more than {ASK_WITHIN:.0f} s to answer", "account")
 # Calls at the same time. They share one interpreter with the loop: with four and two, twenty
 # renewals took as long, and the loop was held up twice as much (p99).
 CA_CALLS, DISK_CALLS = 2, 1
@@ -22,14 +28,23 @@ CA_CALLS, DISK_CALLS = 2, 1
 class Workers:
     """`ask` a CA, or use the `disk`: what a call returns or raises. Calls beyond the limit wait for
     their turn, those for the disk never for a CA. If nobody waits any more, a call is left alone.
+    One to a CA that takes more than `ask_within` seconds raises OrderFailed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ask_within: float = ASK_WITHIN) -> None:
+        self._ask_within = ask_within
         self._ca, self._disk = asyncio.Semaphore(CA_CALLS), asyncio.Semaphore(DISK_CALLS)
 
     async def ask(self, call: Callable[..., T], *arguments: Any) -> T:
         async with self._ca:
-            return await _in_thread(call, *arguments)
+            late = asyncio.timeout(self._ask_within)
+            try:
+                async with late:
+                    return await _in_thread(call, *arguments)
+            except TimeoutError:
+                if not late.expired():
+                    raise
+                raise OrderFailed(_SLOW) from None
 
     async def disk(self, call: Callable[..., T], *arguments: Any) -> T:
         async with self._disk:
