@@ -19,6 +19,7 @@ from volt_agent.ingress.poller import Poller
 from volt_agent.ingress.proxy import Proxy
 from volt_agent.ingress.table import RouteTable
 from volt_agent.ingress.targets import Endpoint, Target
+from volt_agent.loop import Loop
 from volt_agent.model.route import Backend, Route
 
 
@@ -53,4 +54,5 @@ async def main(origin: int, bodies: int, routes: int, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:])))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main(*map(int, sys.argv[1:])))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .targets import Endpoint, Target
+from .usual import Recurring
 
 if TYPE_CHECKING:
     from .client import Client
@@ -38,12 +39,13 @@ _CACHED_MAX = 1024
 
 # What stands for itself in a JSON string.
 _is_plain = re.compile(rb"[ !#-\[\]-~]*+").fullmatch
-_user_agent = re.compile(rb"(?i)(?:^|\n)user-agent:[ \t]*+([^\r\n]*)").search
-_referer = re.compile(rb"(?i)(?:^|\n)referer:[ \t]*+([^\r\n]*)").search
+# A search for what can only begin in one way is twice as fast.
+_user_agent = re.compile(rb"\n[Uu](?i:ser-agent:)[ \t]*+([^\r\n]*)").search
+_referer = re.compile(rb"\n[Rr](?i:eferer:)[ \t]*+([^\r\n]*)").search
 
 _LINE = (
     b'{"time":"%b.%03dZ","client":"%b",%b,"method":"%b","path":"%b","status":%d,"received":%d,'
-    b'"bytes":%d,"seconds":%.6f,%b,"upstream_seconds":%b}\n'
+    b'"bytes":%d,"seconds":%b,%b,"upstream_seconds":%b}\n'
 )
 _NOWHERE = b'"route":null,"backend":null'
 
@@ -60,7 +62,7 @@ class AccessLog:
         self.problem: str | None = None
         self._lines: deque[bytes] = deque()
         # Parts of lines: by the header fields of a request, by where it went.
-        self._askers: dict[bytes, bytes] = {}
+        self._askers = Recurring[bytes](_CACHED_MAX)
         self._ways: dict[tuple[Target, Endpoint | None], bytes] = {}
         self._second, self._stamp = 0.0, b""  # the last full second: monotonic, and as text
         self._fd = -1
@@ -84,11 +86,13 @@ class AccessLog:
         path, endpoint = client.path, client.endpoint
         if not _is_plain(path) or len(path) > _PATH_MAX:
             path = _quoted(path, _PATH_MAX)
+        seconds = b"%.6f" % (now - client.started)
         where, upstream = _NOWHERE, b"null"
         if target is not None:
             where = self._ways.get((target, endpoint)) or self._way(target, endpoint)
         if endpoint is not None:
-            upstream = b"%.6f" % ((client.answered_at or now) - client.started)
+            began = client.answered_at
+            upstream = b"%.6f" % (began - client.started) if began else seconds
         lines.append(
             _LINE
             % (
@@ -101,7 +105,7 @@ class AccessLog:
                 client.status,
                 client.received,
                 client.sent,
-                now - client.started,
+                seconds,
                 where,
                 upstream,
             )
@@ -132,16 +136,14 @@ class AccessLog:
 
     def _asker(self, client: Client) -> bytes:
         """The part of a line that follows from the header fields. Clients repeat theirs."""
-        fields = client.fields
+        fields = b"\n" + client.fields
         made = b'"host":"%b","user_agent":%b,"referer":%b' % (
             _quoted(client.host, _FIELD_MAX),
             _field(_user_agent(fields)),
             _field(_referer(fields)),
         )
-        if fields and len(fields) <= _PATH_MAX:
-            if len(self._askers) >= _CACHED_MAX:
-                self._askers.clear()
-            self._askers[fields] = made
+        if client.fields:
+            self._askers.note(client.fields, made)
         return made
 
     def _way(self, target: Target, endpoint: Endpoint | None) -> bytes:

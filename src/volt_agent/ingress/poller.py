@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ..loop import Loop
 from .pipes import Pipes
 
 log = logging.getLogger(__name__)
@@ -61,15 +62,23 @@ class Poller:
         self.now = time.monotonic()  # when the current event or look at the deadlines began
 
     def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._epoll.fileno(), self._wake)
+        self._loop = loop = asyncio.get_running_loop()
+        if isinstance(loop, Loop):
+            self._asyncio = loop.selector.fileno()
+            self._epoll.register(self._asyncio, IN)
+            loop.selector.wait = self._wait
+        else:
+            loop.add_reader(self._epoll.fileno(), self._wake)
         self._tick()
 
     def close(self) -> None:
         """Watch nothing any more. Descriptors stay open."""
         if self._timer is not None:
             self._timer.cancel()
-            self._loop.remove_reader(self._epoll.fileno())
+            if isinstance(self._loop, Loop):
+                self._loop.selector.wait = None
+            else:
+                self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
         self.pipes.close()
         self._handlers.clear()
@@ -108,22 +117,33 @@ class Poller:
         self._timed.pop(timed, None)
 
     def _wake(self) -> None:
+        self._wait(0)
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Serve what there is, after `timeout` seconds at most; whether asyncio is to look."""
         handlers, monotonic = self._handlers, time.monotonic
         waiting = self._waiting
         if not waiting:
-            waiting = self._waiting = self._epoll.poll(0, BATCH)
+            waiting = self._waiting = self._epoll.poll(timeout, BATCH)
             waiting.reverse()
-        self.now = now = monotonic()
+        is_for_others = False
+        now = monotonic()
         end = now + SLICE
         while waiting and now < end:
+            self.now = now
             fd, mask = waiting.pop()
             handler = handlers.get(fd)
-            if handler is not None:
+            if handler is None:
+                is_for_others = True
+            else:
                 try:
                     handler(mask)
                 except Exception:
                     self._failed(getattr(handler, "__self__", None))
-            self.now = now = monotonic()
+            if not waiting:
+                break
+            now = monotonic()
+        return is_for_others or bool(waiting)
 
     def _tick(self) -> None:
         self.now = now = time.monotonic()
