@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 
+from volt_agent import process
 from volt_agent.ingress.counters import Counters
 from volt_agent.ingress.limits import Limits
 from volt_agent.ingress.observer import Observer
@@ -19,7 +20,6 @@ from volt_agent.ingress.poller import Poller
 from volt_agent.ingress.proxy import Proxy
 from volt_agent.ingress.table import RouteTable
 from volt_agent.ingress.targets import Endpoint, Target
-from volt_agent.loop import Loop
 from volt_agent.model.route import Backend, Route
 
 
@@ -54,5 +54,4 @@ async def main(origin: int, bodies: int, routes: int, port: int) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        runner.run(main(*map(int, sys.argv[1:])))
+    process.run(main(*map(int, sys.argv[1:])))

@@ -80,10 +80,11 @@ class Recurring(Generic[T]):
         self.get = self._known.get
 
     def note(self, key: bytes, value: T) -> None:
-        if hash(key) not in self._once:
-            if len(self._once) >= 4 * self._most:
+        mark = hash(key)
+        if mark not in self._once:
+            if len(self._once) >= self._most:
                 self._once.clear()
-            self._once.add(hash(key))
+            self._once.add(mark)
         elif len(key) <= _KNOWN_SIZE and _is_secret(key) is None:
             if len(self._known) >= self._most:
                 self._known.clear()
