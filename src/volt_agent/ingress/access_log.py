@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import re
@@ -139,10 +140,11 @@ class AccessLog:
     def _asker(self, client: Client) -> bytes:
         """The part of a line that follows from the header fields. Clients repeat theirs."""
         fields = b"\n" + client.fields
-        made = b'"host":"%b","user_agent":%b,"referer":%b' % (
-            _quoted(client.host, _FIELD_MAX),
-            _field(_user_agent(fields)),
-            _field(_referer(fields)),
+        agent, referer = _user_agent(fields), _referer(fields)
+        made = _asker_of(
+            client.host,
+            None if agent is None else _longest(agent),
+            None if referer is None else _longest(referer),
         )
         if client.fields:
             self._askers.note(client.fields, made)
@@ -201,8 +203,22 @@ class AccessLog:
             log.error("the access log cannot be written to %s: %s", self.place, problem)
 
 
-def _field(found: re.Match[bytes] | None) -> bytes:
-    return b"null" if found is None else b'"%b"' % _quoted(found[1].rstrip(), _FIELD_MAX)
+def _longest(found: re.Match[bytes]) -> bytes:
+    """As much of a field's value as is looked at."""
+    return found[1].rstrip()[: _FIELD_MAX + 1]
+
+
+@functools.lru_cache(_CACHED_MAX)
+def _asker_of(host: bytes, agent: bytes | None, referer: bytes | None) -> bytes:
+    return b'"host":"%b","user_agent":%b,"referer":%b' % (
+        _quoted(host, _FIELD_MAX),
+        _field(agent),
+        _field(referer),
+    )
+
+
+def _field(value: bytes | None) -> bytes:
+    return b"null" if value is None else b'"%b"' % _quoted(value, _FIELD_MAX)
 
 
 def _quoted(text: bytes, most: int) -> bytes:
