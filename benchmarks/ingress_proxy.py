@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 
+from volt_agent import process
 from volt_agent.ingress.counters import Counters
 from volt_agent.ingress.limits import Limits
 from volt_agent.ingress.observer import Observer
@@ -53,4 +54,4 @@ async def main(origin: int, bodies: int, routes: int, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:])))
+    process.run(main(*map(int, sys.argv[1:])))

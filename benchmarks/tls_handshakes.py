@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.figures import Figures, options
 from benchmarks.ingress_peers import OTHER_CORE, PROXY_CORE, Daemon, Field, free_port
 from tests.ingress.authority import Authority, key_pem, pem_of, rsa_key
+from volt_agent import process
 from volt_agent.ingress.certificate import Files
 from volt_agent.ingress.counters import Counters
 from volt_agent.ingress.limits import Limits
@@ -166,6 +167,6 @@ def idle_bytes(proxy: Daemon) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+        process.run(serve(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
     else:
         main()

@@ -10,12 +10,15 @@ import resource
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import logs
 from .config import Config, ConfigError, load
 from .errors import VoltError
+from .loop import Loop
 from .options import AgentOptions
+
+T = TypeVar("T")
 
 # How long one thread may keep the others from running Python (default: 5 ms). The loop waits behind
 # a compilation in a thread, and a start's netlink calls behind a busy loop.
@@ -32,15 +35,11 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
 
     Raises VoltError if the agent cannot start or go on.
     """
-    gc.freeze()  # the modules stay: no collection during the start has to look at them
-    gc.enable()  # the command line does without
-    gc.set_threshold(*COLLECT)
-    sys.setswitchinterval(SWITCH)
     raise_descriptor_limit()
     logs.setup(options.log_level, sys.stderr)
     try:
         config = load(Path(options.config), required=options.config_named)
-        return asyncio.run(life(config))
+        return run(life(config))
     except ConfigError as error:
         print("\n".join(error.mistakes), file=sys.stderr)
         return error.exit_status
@@ -50,6 +49,16 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
         if ours is None or others is not None:
             raise
         raise _first(ours) from None
+
+
+def run(life: Coroutine[Any, Any, T]) -> T:
+    """Run `life` on the agent's loop, with the agent's settings of the interpreter."""
+    gc.freeze()  # the modules stay: no collection during the start has to look at them
+    gc.enable()  # the command line does without
+    gc.set_threshold(*COLLECT)
+    sys.setswitchinterval(SWITCH)
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(life)
 
 
 def settle() -> None:

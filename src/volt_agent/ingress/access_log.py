@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .targets import Endpoint, Target
+from .usual import Recurring
 
 if TYPE_CHECKING:
     from .client import Client
@@ -38,13 +40,16 @@ _CACHED_MAX = 1024
 
 # What stands for itself in a JSON string.
 _is_plain = re.compile(rb"[ !#-\[\]-~]*+").fullmatch
-_user_agent = re.compile(rb"(?i)(?:^|\n)user-agent:[ \t]*+([^\r\n]*)").search
-_referer = re.compile(rb"(?i)(?:^|\n)referer:[ \t]*+([^\r\n]*)").search
+# A search for what can only begin in one way is twice as fast.
+_user_agent = re.compile(rb"\n[Uu](?i:ser-agent:)[ \t]*+([^\r\n]*)").search
+_referer = re.compile(rb"\n[Rr](?i:eferer:)[ \t]*+([^\r\n]*)").search
 
 _LINE = (
-    b'{"time":"%b.%03dZ","client":"%b",%b,"method":"%b","path":"%b","status":%d,"received":%d,'
-    b'"bytes":%d,"seconds":%.6f,%b,"upstream_seconds":%b}\n'
+    b'{"time":"%b.%bZ","client":"%b",%b,"method":"%b","path":"%b","status":%b,"received":%d,'
+    b'"bytes":%d,"seconds":%b,%b,"upstream_seconds":%b}\n'
 )
+# Numbers of three digits: a formatted one costs four times as much as one that is looked up.
+_NUMBERS = tuple(b"%03d" % each for each in range(1000))
 _NOWHERE = b'"route":null,"backend":null'
 
 
@@ -60,7 +65,7 @@ class AccessLog:
         self.problem: str | None = None
         self._lines: deque[bytes] = deque()
         # Parts of lines: by the header fields of a request, by where it went.
-        self._askers: dict[bytes, bytes] = {}
+        self._askers = Recurring[bytes](_CACHED_MAX)
         self._ways: dict[tuple[Target, Endpoint | None], bytes] = {}
         self._second, self._stamp = 0.0, b""  # the last full second: monotonic, and as text
         self._fd = -1
@@ -84,24 +89,26 @@ class AccessLog:
         path, endpoint = client.path, client.endpoint
         if not _is_plain(path) or len(path) > _PATH_MAX:
             path = _quoted(path, _PATH_MAX)
+        seconds = b"%.6f" % (now - client.started)
         where, upstream = _NOWHERE, b"null"
         if target is not None:
             where = self._ways.get((target, endpoint)) or self._way(target, endpoint)
         if endpoint is not None:
-            upstream = b"%.6f" % ((client.answered_at or now) - client.started)
+            began = client.answered_at
+            upstream = b"%.6f" % (began - client.started) if began else seconds
         lines.append(
             _LINE
             % (
                 self._stamp,
-                (now - self._second) * 1000.0,
+                _NUMBERS[int((now - self._second) * 1000.0)],
                 client.address.encode(),
                 self._askers.get(client.fields) or self._asker(client),
                 client.method,
                 path,
-                client.status,
+                _NUMBERS[client.status],
                 client.received,
                 client.sent,
-                now - client.started,
+                seconds,
                 where,
                 upstream,
             )
@@ -132,16 +139,15 @@ class AccessLog:
 
     def _asker(self, client: Client) -> bytes:
         """The part of a line that follows from the header fields. Clients repeat theirs."""
-        fields = client.fields
-        made = b'"host":"%b","user_agent":%b,"referer":%b' % (
-            _quoted(client.host, _FIELD_MAX),
-            _field(_user_agent(fields)),
-            _field(_referer(fields)),
+        fields = b"\n" + client.fields
+        agent, referer = _user_agent(fields), _referer(fields)
+        made = _asker_of(
+            client.host,
+            None if agent is None else _longest(agent),
+            None if referer is None else _longest(referer),
         )
-        if fields and len(fields) <= _PATH_MAX:
-            if len(self._askers) >= _CACHED_MAX:
-                self._askers.clear()
-            self._askers[fields] = made
+        if client.fields:
+            self._askers.note(client.fields, made)
         return made
 
     def _way(self, target: Target, endpoint: Endpoint | None) -> bytes:
@@ -198,8 +204,22 @@ class AccessLog:
             log.error("the access log cannot be written to %s: %s", self.place, problem)
 
 
-def _field(found: re.Match[bytes] | None) -> bytes:
-    return b"null" if found is None else b'"%b"' % _quoted(found[1].rstrip(), _FIELD_MAX)
+def _longest(found: re.Match[bytes]) -> bytes:
+    """As much of a field's value as is looked at."""
+    return found[1].rstrip()[: _FIELD_MAX + 1]
+
+
+@functools.lru_cache(_CACHED_MAX)
+def _asker_of(host: bytes, agent: bytes | None, referer: bytes | None) -> bytes:
+    return b'"host":"%b","user_agent":%b,"referer":%b' % (
+        _quoted(host, _FIELD_MAX),
+        _field(agent),
+        _field(referer),
+    )
+
+
+def _field(value: bytes | None) -> bytes:
+    return b"null" if value is None else b'"%b"' % _quoted(value, _FIELD_MAX)
 
 
 def _quoted(text: bytes, most: int) -> bytes:

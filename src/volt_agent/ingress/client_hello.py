@@ -8,6 +8,7 @@ makes sense is for who ends the connection.
 from __future__ import annotations
 
 import re
+import struct
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ UNRECOGNIZED_NAME, NO_APPLICATION_PROTOCOL = 112, 120
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _SERVER_NAME, _HOST_NAME, _PROTOCOLS = 0, 0, 16
+_extension = struct.Struct(">HH").unpack_from  # kind and size
 _host_name = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,252})").fullmatch
 
 
@@ -115,8 +117,7 @@ def _read_extensions(data: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     at, end = 0, len(data)
     while at + 4 <= end:
-        kind = data[at] << 8 | data[at + 1]
-        size = data[at + 2] << 8 | data[at + 3]
+        kind, size = _extension(data, at)
         if kind in found:
             # Two names, and whom we pass it to might read the other one.
             raise NotHello(ILLEGAL_PARAMETER, f"extension {kind} comes twice")

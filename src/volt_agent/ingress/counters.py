@@ -5,7 +5,7 @@ Counting a request takes half a microsecond: no lock, no clock but the one it ne
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from typing import Literal
 
@@ -25,13 +25,12 @@ REFUSALS: tuple[Refusal, ...] = (
 PERIOD = 60.0
 # The buckets of a histogram: four for each doubling of the time, from 8 us to 134 s.
 _FIRST_OCTAVE, _LAST_OCTAVE = 4, 27
-_OFFSET = (_FIRST_OCTAVE << 2) + 4
 _BUCKETS = ((_LAST_OCTAVE - _FIRST_OCTAVE) + 1) << 2
-_LAST = _BUCKETS - 1
 # Upper bounds in seconds, exclusive.
 BOUNDS = tuple(
     ((5 + (index & 3)) << ((index >> 2) + _FIRST_OCTAVE - 3)) / 1e6 for index in range(_BUCKETS)
 )
+_BORDERS = BOUNDS[:-1]  # whatever took longer is in the last bucket
 
 Histogram = list[int]
 
@@ -66,10 +65,7 @@ class Traffic:
         self.sent += sent
         seconds = now - started
         self.seconds += seconds
-        micros = int(seconds * 1e6) | 8
-        octave = micros.bit_length()
-        bucket = (octave << 2) + (micros >> octave - 3) - _OFFSET
-        self.recent[bucket if bucket < _LAST else _LAST] += 1
+        self.recent[bisect_right(_BORDERS, seconds)] += 1
 
     def turn(self, now: float) -> None:
         """Begin a new period if the current one is over."""

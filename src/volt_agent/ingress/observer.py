@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from .access_log import AccessLog
@@ -34,7 +33,7 @@ class Observer:
 
     def finished(self, client: Client, target: Target | None) -> None:
         """Called once for each request, however it ended."""
-        now = time.monotonic()
+        now = client.poller.now
         self.counters.requests += 1
         if target is None:
             traffic: Traffic = self.counters.unrouted

@@ -72,6 +72,8 @@ class Hosts(Generic[T]):
             paths = self._wildcard(host) if self._has_wildcards else None
             if paths is None:
                 return None
+        if target == b"/":
+            return paths.get(target)
         if len(paths) == 1 and b"/" in paths:
             return paths[b"/"]
         return _longest(paths, target)
@@ -141,6 +143,7 @@ class RouteTable:
         self.tls = Hosts(_entries(routes, targets, "tls"))
         self.passthrough = Hosts(_entries(routes, targets, "passthrough"))
         self._redirects = Hosts(_redirects(routes))
+        self._has_redirects = bool(self._redirects)
 
     def changed(
         self, gone: Iterable[Route], come: Iterable[Route], targets: Mapping[str, Target]
@@ -160,13 +163,14 @@ class RouteTable:
         made._redirects = self._redirects.changed(
             [(host, path) for host, path, _redirect in _redirects(gone)], _redirects(come)
         )
+        made._has_redirects = bool(made._redirects)
         return made
 
     def find_plain(self, host: bytes, target: bytes) -> Answer | None:
         """For a request in plain text: a route for it comes before the redirect of another, unless
         the other one names the host more closely."""
         found = self.plain.find(host, target)
-        if not self._redirects:
+        if not self._has_redirects:
             return found
         redirect = self._redirects.find(host, target)
         if found is None or redirect is None:

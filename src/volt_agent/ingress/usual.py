@@ -8,6 +8,7 @@ or `close` after it, and nothing else that matters to a proxy. What they do not 
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Generic, TypeVar
 
@@ -66,7 +67,7 @@ _usual_answer = re.compile(
 ).match
 
 
-class _Recurring(Generic[T]):
+class Recurring(Generic[T]):
     """What was read of input that came at least twice: nobody flushes the others' out with ever new
     ones. Nothing secret and nothing long is kept, and no route, so no change makes it wrong."""
 
@@ -79,10 +80,11 @@ class _Recurring(Generic[T]):
         self.get = self._known.get
 
     def note(self, key: bytes, value: T) -> None:
-        if hash(key) not in self._once:
-            if len(self._once) >= 4 * self._most:
+        mark = hash(key)
+        if mark not in self._once:
+            if len(self._once) >= self._most:
                 self._once.clear()
-            self._once.add(hash(key))
+            self._once.add(mark)
         elif len(key) <= _KNOWN_SIZE and _is_secret(key) is None:
             if len(self._known) >= self._most:
                 self._known.clear()
@@ -92,8 +94,14 @@ class _Recurring(Generic[T]):
 _KNOWN_SIZE = 2048
 _is_secret = re.compile(rb"(?i:(?:^|\n)authorization:)").search
 # Clients repeat their fields from one request to the next, and most servers theirs for a second.
-_requests = _Recurring[Fields](2048)
-_answers = _Recurring[ResponseHead](512)
+_requests = Recurring[Fields](2048)
+_answers = Recurring[ResponseHead](512)
+
+
+@functools.lru_cache(1024)
+def _named(host: bytes, authority: bytes) -> tuple[bytes, bytes]:
+    """The host as it is looked up, and the fields that follow from the authority."""
+    return host.lower().rstrip(b"."), fields_for(authority)
 
 
 def read_fields(block: bytes) -> Fields | None:
@@ -107,13 +115,12 @@ def read_fields(block: bytes) -> Fields | None:
     before, close, authority, host, after, close_after = match.groups()
     if before and after:
         return None
-    start, end = match.span(1) if before else match.span(5)
-    read = (
-        host.lower().rstrip(b"."),
-        authority,
-        block[:start] + block[end:-2] + fields_for(authority),
-        close is None and close_after is None,
-    )
+    passed = block[:-2]
+    if before or after:
+        start, end = match.span(1 if before else 5)
+        passed = passed[:start] + passed[end:]
+    host, added = _named(host, authority)
+    read = host, authority, passed + added, close is None and close_after is None
     _requests.note(block, read)
     return read
 
