@@ -48,7 +48,7 @@ def test_a_healthy_host(healthy: Host) -> None:
     """With -q there is nothing to say."""
     assert healthy.volt("doctor", "-q").stdout == ""
     lines = healthy.volt("doctor").stdout.splitlines()
-    assert len(lines) == 14
+    assert len(lines) == 15
     assert all(re.match(r"ok    [a-z]", line) for line in lines)
 
 
