@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.cli.test_output import Terminal
 from tests.control.fake_agent import STATUS, VOLT0
 from volt_agent.cli.checks import DISK_FAIL, Findings, Line, examine
+from volt_agent.cli.doctor import line_text
+from volt_agent.cli.session import Session
 from volt_agent.control.messages import certificate, ingress, names, network, port
 
 NET = network.NetStatus(
@@ -142,6 +145,37 @@ def test_a_fault_has_its_line(found: Findings, check: str, state: str, words: st
     worse = [each for each in examine(found) if each.state != "ok"]
     assert [(each.check, each.state) for each in worse] == [(check, state)]
     assert words in worse[0].message
+
+
+CA = "https://acme-v02.api.letsencrypt.org/directory"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        Line(
+            "certificates",
+            "fail",
+            f"shop.example.com: failed: {CA} cannot be reached: temporary failure in name"
+            " resolution, next try 02:42",
+            "once it is solved: volt ingress cert renew shop.example.com --force",
+        ),
+        Line(
+            "vlans",
+            "fail",
+            "eth0.100 is missing: there is no interface eth0, or it is not up",
+            "volt net vlan list; ip -d link",
+        ),
+        Line("forwards", "warn", f"port 8000-8010/tcp to {'a' * 63} is pending", "`volt ps`"),
+    ],
+)
+def test_lines_are_readable_in_80_columns(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each begins below the last, whatever a CA or the kernel has to say."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = line_text(line, Session({"NO_COLOR": "1"}, Terminal())).splitlines()
+    assert all(len(each) <= 80 for each in shown if "a" * 63 not in each)
+    assert shown[0].startswith(f"{line.state}  {line.check}")
+    assert all(each.startswith(" " * 20) for each in shown[1:])
 
 
 def test_what_is_said_twice_is_shown_once() -> None:
