@@ -31,7 +31,7 @@ from .agent.options import Config, Level, StateDir, agent_options
 from .arguments import NameOption, NewNameOption, one_name, one_of
 from .command import Group, command
 from .complete import route_names
-from .output import Column, fields, in_short, section, table
+from .output import Column, counted, fields, in_short, section, table
 from .session import Session
 
 COLUMNS: Sequence[Column[Route]] = (
@@ -218,7 +218,7 @@ def reload(ctx: typer.Context) -> None:
     """Read certificates again and check all routes. Connections go on undisturbed."""
     session = Session.of(ctx)
     done = session.call(RELOAD, Nothing())
-    text = f"{done.routes} routes, {done.certificates} certificates"
+    text = f"{counted(done.routes, 'route')}, {counted(done.certificates, 'certificate')}"
     session.done(done, "\n".join([text, *done.problems]))
 
 
