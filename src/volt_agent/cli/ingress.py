@@ -86,11 +86,18 @@ Cert = Annotated[
 ]
 Key = Annotated[str | None, typer.Option(metavar="FILE", help="Its private key, in PEM.")]
 Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", help="How long a backend may take to answer.")
+    float,
+    typer.Option(
+        metavar="SECONDS", help="How long a backend may take to answer.", show_default="30"
+    ),
 ]
 Drain = Annotated[
     float,
-    typer.Option(metavar="SECONDS", help="What requests get to end once the route is deleted."),
+    typer.Option(
+        metavar="SECONDS",
+        help="What requests get to end once the route is deleted.",
+        show_default="30",
+    ),
 ]
 HealthPath = Annotated[
     str | None,
@@ -287,14 +294,14 @@ def _place(route: Route) -> str:
 def _status_text(found: IngressStatus, colour: bool) -> str:
     totals = fields(
         [
-            ("connections", found.connections),
-            ("tunnels", found.tunnels),
-            ("requests", found.requests),
+            ("Connections", found.connections),
+            ("Tunnels", found.tunnels),
+            ("Requests", found.requests),
         ],
         colour=colour,
     )
-    ports = section("LISTENERS", table(found.listeners, LISTENERS, colour=colour))
-    routes = section("ROUTES", table(found.routes, FIGURES, colour=colour))
+    ports = section("Listeners", table(found.listeners, LISTENERS, colour=colour))
+    routes = section("Routes", table(found.routes, FIGURES, colour=colour))
     return totals + ports + routes
 
 
