@@ -26,9 +26,9 @@ Who talks to whom::
 `agent` is the composition root and the only module that knows all the parts. Beside it stand those
 that are about several of them: `settings` (what each is told of the configuration), `gateways` (the
 servers at the gateway of every network), `host_doors` (what the host itself lets in),
-`late_ingress` (loaded when it is needed), `live` (reload, and parts switched on and off), `reset`.
-It loads `control_plane` last, which answers over the sockets. `serve` is an agent with nothing but
-the ingress.
+`late_ingress` (loaded when it is needed), `live` (reload, and parts switched on and off), `upkeep`
+(what others break is mended), `reset`. It loads `control_plane` last, which answers over the
+sockets. `serve` is an agent with nothing but the ingress.
 
 `cli` is a separate program: of the agent it imports `control.client` and `control.messages` only,
 and `compose` reads files for it. `boot_firewall` loads the stored firewall before the network is

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from . import upkeep
 from .bus import Bus
 from .config import Config
 from .control.event_log import EventLog
@@ -32,7 +33,7 @@ from .default_network import DefaultNetwork
 from .dhcp.server import DhcpServer
 from .dns.server import NameServer
 from .errors import VoltError
-from .events import RulesetTampered, WorkloadStarted
+from .events import WorkloadStarted
 from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
@@ -40,7 +41,6 @@ from .gateways import Gateways
 from .host_doors import HostDoors
 from .ingress.settings import CERTIFICATES_NAME
 from .kernel.claim import claim_namespace
-from .kernel.enforcement import enforces_within_bridge
 from .kernel.linux import LinuxEdge
 from .kernel.nft import Nft
 from .kernel.pyroute import codec
@@ -81,11 +81,8 @@ NAMES_WAIT = 5.0
 # How long a command waits until connections that it revoked are cut: it takes 50 ms for 10,000, and
 # what takes longer goes on by itself.
 CUT_WAIT = 1.0
-# Everything is looked at once more, should an event ever be missed.
-PATROL = 30.0
 # The control plane is loaded once names are answered, or after this many seconds.
 CONTROL_WAIT = 1.0
-NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe br_netfilter"
 CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
 
 
@@ -116,8 +113,7 @@ class Agent:
         self._nft = Nft()
         self._firewall = Firewall(self._nft, self._bus)
         self._coexistence = Coexistence(self._nft, self._bridges)
-        self._enforces: bool | None = None  # within one bridge; None: not tried yet
-        self._tried_enforcement = asyncio.Event()
+        self._enforcement = upkeep.Enforcement()
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
         self._names = NameServer(settings.dns, self._manager)
@@ -228,7 +224,7 @@ class Agent:
         self._registry.add_follower(None, self._reconciler)
         self._registry.add_follower(None, self._revoker)
         start_task(planes, "revoker", self._revoker.run)
-        start_task(planes, "enforcement", self._try_enforcement)
+        start_task(planes, "enforcement", self._enforcement.run)
         start_task(planes, "coexistence", self._coexistence.run)
         self._registry.add_follower(None, self._coexistence)
         self._registry.add_follower(None, self._keeper)
@@ -309,26 +305,13 @@ class Agent:
     # ---- tasks ----------------------------------------------------------------------------------
 
     async def _mend_firewall(self) -> None:
-        feed = self._bus.feed(RulesetTampered)
-        async for event in feed:
-            assert isinstance(event, RulesetTampered)
-            log.warning("%s changed volt's firewall tables", event.by or "somebody")
-            try:
-                await self._firewall.repair(event)
-                self._revoker.look_again(self._registry.snapshot)
-            except VoltError as error:
-                log.error("cannot load the firewall again: %s", error)
+        await upkeep.mend_firewall(self._bus, self._firewall, self._revoker, self._registry)
 
-    async def _try_enforcement(self) -> None:
-        self._enforces = await enforces_within_bridge()
-        self._tried_enforcement.set()
-        if not self._enforces:
-            log.warning(NOT_ENFORCED)
+    async def _patrol(self) -> None:
+        await upkeep.patrol(self._edge, self._bridges, self._reconciler)
 
-    async def _enforces_policies(self) -> bool:
-        """Whether policies hold within one bridge."""
-        await self._tried_enforcement.wait()
-        return self._enforces is True
+    async def _feed_watchdog(self) -> None:
+        await upkeep.feed_watchdog(self._manager)
 
     def _concerns(self) -> list[str]:
         """What keeps firewall and names from doing as they are asked, in sentences."""
@@ -340,23 +323,8 @@ class Agent:
         found += self._reconciler.strangers.reasons
         found += self._names.loops
         found += self._ingress.problems()
-        if self._enforces is False:
-            found.append(NOT_ENFORCED)
+        found += self._enforcement.concerns
         return [*found, self._default.concern] if self._default.concern else found
-
-    async def _patrol(self) -> None:
-        while True:
-            await anyio.sleep(PATROL)
-            try:
-                await self._edge.look_again(self._bridges())
-            except VoltError as error:
-                log.error("%s", error.message)
-            self._reconciler.mark_all()
-
-    async def _feed_watchdog(self) -> None:
-        while True:
-            self._manager.notify(watchdog=1)
-            await anyio.sleep(self._manager.watchdog or 1.0)
 
     def _log_start(self, event: WorkloadStarted) -> None:
         log.info(
@@ -394,7 +362,7 @@ class Agent:
             state=lambda: self._state,
             upstreams=lambda: self._settings.upstreams,
             concerns=self._concerns,
-            enforces_policies=self._enforces_policies,
+            enforces_policies=self._enforcement.holds,
             cut=self._connections_cut,
             reload=self._reloader.reload,
             reset=self._reset.ask,

@@ -55,3 +55,12 @@ def unknown_words(line: str) -> list[str]:
     options = {name for each in member.get_params(context) for name in each.opts}
     given = [each.partition("=")[0] for each in words if re.match(r"--?[a-z]", each)]
     return [each for each in given if each not in options | {"--help", "-h", "--version"}]
+
+
+def test_figures_name_programs_that_exist() -> None:
+    """Who doubts a figure can run what shows it."""
+    named = set(re.findall(r"python -m benchmarks\.(\w+)", BY_HAND[0].read_text()))
+    assert len(named) > 10
+    assert [each for each in named if not (ROOT / "benchmarks" / f"{each}.py").exists()] == []
+    targets = set(re.findall(r"`make ([a-z-]+)`", BY_HAND[0].read_text()))
+    assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
