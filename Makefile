@@ -12,7 +12,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 export PYTHON
 
-.PHONY: help demo sandbox test test-long test-host conformance bench deb install uninstall lint \
+.PHONY: help demo sandbox test test-long test-host conformance bench docs deb install uninstall lint \
     format clean set-up peers
 
 help:  ## show this list
@@ -42,6 +42,9 @@ bench: set-up-test peers  ## every figure of the README, each beside its peer
 	@for file in $$(grep -l 'options(__doc__)' benchmarks/*.py); do \
 	    echo "== $$file"; $(RUN) -m benchmarks.$$(basename $$file .py) $(ARGS) || failed=1; \
 	done; exit $${failed:-0}
+
+docs: set-up  ## docs/commands, from the commands themselves
+	@$(RUN) -m scripts.command_pages
 
 deb: set-up  ## a Debian package of volt with its libraries, in dist/
 	@scripts/package deb

@@ -28,7 +28,7 @@ EXIT_STATUS = (
     ("0", "Done."),
     ("1", "Refused, or failed."),
     ("2", "Wrong usage, or a wrong configuration."),
-    ("3", "There is no such network, workload, rule, policy, forward or route."),
+    ("3", "There is no such network, workload, rule, policy, forward, route or certificate."),
     ("4", "The agent is not running."),
     ("5", "`volt net policy test` says DENIED."),
 )
@@ -66,20 +66,22 @@ def _volt(top: Context, names: list[str]) -> Iterator[str]:
 def _member(member: AnyCommand, name: str, top: Context) -> Iterator[str]:
     yield from _head(f"volt-{name}", member)
     yield ".SH COMMANDS" if isinstance(member, Group) else ".SH DESCRIPTION"
-    for command, context in _commands(member, name, top):
+    for command, context in commands_below(member, name, top):
         yield from _command(command, context)
     yield ".SH SEE ALSO"
     yield "volt(1), for the options that every command takes, and the exit status"
 
 
-def _commands(member: AnyCommand, name: str, top: Context) -> Iterator[tuple[Command, Context]]:
+def commands_below(
+    member: AnyCommand, name: str, top: Context
+) -> Iterator[tuple[Command, Context]]:
     """Every command below `member`, itself included."""
     context = Context(member, info_name=name, parent=top)
     if isinstance(member, Group):
         for each in member.list_commands(context):
             found = member.get_command(context, each)
             assert found is not None
-            yield from _commands(found, each, context)
+            yield from commands_below(found, each, context)
     else:
         assert isinstance(member, Command)
         yield member, context

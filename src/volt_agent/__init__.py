@@ -23,12 +23,20 @@ Who talks to whom::
                                an immutable Snapshot)     +--> dhcp       leases from its addresses
                                                           +--> ingress    routes to its workloads
 
-`agent` is the composition root and the only module that knows all the parts; `control_plane`, which
-it loads last, is what answers over the sockets. `cli` is a separate program: of the agent it
-imports `control.client` and `control.messages` only, and `compose` reads files for it.
+`agent` is the composition root and the only module that knows all the parts. Beside it stand those
+that are about several of them: `settings` (what each is told of the configuration), `gateways` (the
+servers at the gateway of every network), `host_doors` (what the host itself lets in),
+`late_ingress` (loaded when it is needed), `live` (reload, and parts switched on and off), `upkeep`
+(what others break is mended), `reset`. It loads `control_plane` last, which answers over the
+sockets. `serve` is an agent with nothing but the ingress.
 
-`boot_firewall` loads the stored firewall before the network is up; `switches` says which parts of
-the agent are on. How all of it is installed is in `contrib` and `scripts/package`.
+`cli` is a separate program: of the agent it imports `control.client` and `control.messages` only,
+and `compose` reads files for it. `boot_firewall` loads the stored firewall before the network is
+up; `switches` says which parts of the agent are on. How all of it is installed is in `contrib` and
+`scripts/package`.
+
+To add a command: its message (`control.messages`), its handler (`control.handlers`), its function
+(`cli`), and a test. To add a plane: a follower of the registry, started by `agent`.
 """
 
 __version__ = "0.1.0"

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-from msgspec.structs import replace
 
+from . import upkeep
 from .bus import Bus
-from .config import Config, differences, load
+from .config import Config
 from .control.event_log import EventLog
 from .control.messages import agent as messages
 from .control.peer import volt_group
@@ -31,29 +31,25 @@ from .control.sockets import (
 )
 from .default_network import DefaultNetwork
 from .dhcp.server import DhcpServer
-from .dhcp.settings import DhcpSettings
 from .dns.server import NameServer
-from .dns.settings import DnsSettings
 from .errors import VoltError
-from .events import RulesetTampered, WorkloadStarted
+from .events import WorkloadStarted
 from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
-from .host_inbound import closed_listeners, host_policy
-from .ingress.settings import CERTIFICATES_NAME, IngressSettings
+from .gateways import Gateways
+from .host_doors import HostDoors
+from .ingress.settings import CERTIFICATES_NAME
 from .kernel.claim import claim_namespace
-from .kernel.enforcement import enforces_within_bridge
-from .kernel.host import listening_ports, sshd_ports
 from .kernel.linux import LinuxEdge
 from .kernel.nft import Nft
 from .kernel.pyroute import codec
 from .kernel.tamper import TamperWatch
-from .model.network import Network
-from .model.snapshot import Change, Snapshot
+from .late_ingress import LateIngress
+from .live import Reloader, Switcher
+from .model.snapshot import Snapshot
 from .networks.agenda import Rank
-from .networks.decide import Surroundings
 from .networks.former import check_links_known
-from .networks.ports import Resolver
 from .networks.reconcile import Reconciler
 from .networks.resolvconf import ResolvConf
 from .networks.surroundings import surroundings
@@ -61,15 +57,17 @@ from .options import AgentOptions
 from .parts import Parts
 from .process import run_agent, settle
 from .registry import Registry
+from .reset import Reset
 from .rules.keeper import ConfirmKeeper
 from .runtimes.lifecycle import Lifecycle
 from .runtimes.machined import Machined
 from .runtimes.netns import NamedNamespaces
 from .runtimes.ports import BridgePorts
 from .service import ServiceManager
+from .settings import Settings
 from .store import SqliteStore
 from .supervise import start as start_task
-from .switches import Switches, check_switchable, state_of
+from .switches import Switches
 
 if TYPE_CHECKING:
     from .control_plane import ControlPlane
@@ -77,21 +75,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Conntrack learns the running connections of a live host before anything of it is denied.
-SETTLE = 5.0
-# Until the next attempt, where the kernel refused that.
-SETTLE_RETRY = 1.0
 # How long names may wait for the ports of running workloads at a start: a wrong "no such name"
 # would be remembered, a late answer is asked for again.
 NAMES_WAIT = 5.0
 # How long a command waits until connections that it revoked are cut: it takes 50 ms for 10,000, and
 # what takes longer goes on by itself.
 CUT_WAIT = 1.0
-# Everything is looked at once more, should an event ever be missed.
-PATROL = 30.0
 # The control plane is loaded once names are answered, or after this many seconds.
 CONTROL_WAIT = 1.0
-NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe br_netfilter"
 CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
 
 
@@ -107,16 +98,12 @@ class Agent:
     """One agent, one run. `run` is its whole life."""
 
     def __init__(self, options: AgentOptions, config: Config) -> None:
-        self._options, self._config = options, config
+        self._options, self._manager = options, ServiceManager()
+        self._settings = settings = Settings(config, Switches(options.switches))
         self._began = time.monotonic()
         self._state: messages.State = "starting"
         self._started, self._stop = asyncio.Event(), asyncio.Event()
-        self._reset: asyncio.Future[messages.ResetReport] | None = None
-        self._purge = False
-        self._serving = asyncio.Event()  # names and leases, once the ports of what runs are known
-        self._manager = ServiceManager()
-        self._switches = Switches(options.switches)
-        self._switching = asyncio.Lock()
+        self._reset = Reset(self._stop)
         self._bus = Bus()
         self._events = EventLog(self._bus)  # from the first one on
         self._store = SqliteStore(Path(options.state_dir))
@@ -126,26 +113,45 @@ class Agent:
         self._nft = Nft()
         self._firewall = Firewall(self._nft, self._bus)
         self._coexistence = Coexistence(self._nft, self._bridges)
-        self._enforces: bool | None = None  # within one bridge; None: not tried yet
-        self._tried_enforcement = asyncio.Event()
+        self._enforcement = upkeep.Enforcement()
         self._revoker = Revoker(self._edge)
         self._keeper = ConfirmKeeper(self._registry, self._bus)
-        self._names = NameServer(dns_settings(config), self._manager)
-        self._dhcp = DhcpServer(
-            dhcp_settings(config), self._registry, self._edge, self._bus, self._manager
+        self._names = NameServer(settings.dns, self._manager)
+        self._dhcp = DhcpServer(settings.dhcp, self._registry, self._edge, self._bus, self._manager)
+        self._gateways = Gateways(settings, self._registry, self._edge, self._names, self._dhcp)
+        certificates = Path(options.state_dir) / CERTIFICATES_NAME
+        self._ingress = LateIngress(
+            settings,
+            self._manager,
+            self._bus,
+            self._registry,
+            certificates,
+            self._coexistence.who_takes,
         )
-        self._ingress: Ingress | None = None
-        self._ingress_lock = asyncio.Lock()
+        self._doors = HostDoors(self._registry, settings, self._ingress)
         self._reconciler = Reconciler(
-            self._registry, self._edge, self._bus, ResolvConf(), self._open_network
+            self._registry, self._edge, self._bus, ResolvConf(), self._gateways.open
         )
         self._machined = Machined(self._bus, self._edge)
         self._lifecycle = Lifecycle(
             self._registry,
             self._bus,
             self._reconciler.ports.effects,
-            lambda: self._config.network.auto_connect,
+            lambda: settings.config.network.auto_connect,
             config.network.default_bridge,
+        )
+        self._reloader = Reloader(
+            options,
+            settings,
+            self._manager,
+            self._gateways,
+            self._ingress,
+            self._doors,
+            self._reconciler,
+            self._lifecycle,
+        )
+        self._switcher = Switcher(
+            settings, self._names, self._gateways, self._ingress, self._reconciler
         )
 
     # ---- life -----------------------------------------------------------------------------------
@@ -164,10 +170,10 @@ class Agent:
                     await self._stop.wait()
                     self._state = "stopping"
                     self._manager.notify(stopping=1)
-                    if self._ingress is not None:
-                        await self._ingress.close()
+                    await self._ingress.close()
                     planes.cancel_scope.cancel()
-                await self._reset_if_asked()
+                if self._reset.is_asked:
+                    await self._take_out()
                 outer.cancel_scope.cancel()
         log.info("stopped")
         return 0
@@ -176,8 +182,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._reloads: set[asyncio.Task[messages.Reloaded | None]] = set()
-        loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        self._reloader.listen()
 
     async def _take_what_is_ours(self, stack: AsyncExitStack) -> list[Listener]:
         """The control socket and the store: there can be one agent only."""
@@ -196,7 +201,7 @@ class Agent:
             if inherited is not None
             else bind_control_socket(self._options.socket, volt_group())
         )
-        listen = self._config.status.listen
+        listen = self._settings.config.status.listen
         if listen is None:
             return [control]
         try:
@@ -213,26 +218,23 @@ class Agent:
     async def _start_planes(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         """Firewall before links, links before names; each finds the former one done."""
         self._bus.subscribe(WorkloadStarted, self._log_start)
-        around = await surroundings(self._surroundings(), self._edge)
+        around = await surroundings(self._settings.surroundings, self._edge)
         await self._default.bring_about(around)
         if self._registry.snapshot.routes:
-            await self._load_ingress()  # what it listens on belongs into the first ruleset
-        await self._put_host_policy(settling=False)
+            await self._ingress.load()  # what it listens on belongs into the first ruleset
+        await self._doors.update(settling=False)
         await self._keeper.start()
         await self._start_firewall(planes, stack)
         # First: the kernel makes a port while the others take in the workload's start.
         self._registry.add_follower(None, self._reconciler)
         self._registry.add_follower(None, self._revoker)
         start_task(planes, "revoker", self._revoker.run)
-        start_task(planes, "enforcement", self._try_enforcement)
+        start_task(planes, "enforcement", self._enforcement.run)
         start_task(planes, "coexistence", self._coexistence.run)
         self._registry.add_follower(None, self._coexistence)
         self._registry.add_follower(None, self._keeper)
-        self._registry.add_follower("dns", _Leaver(self._names))
-        self._registry.add_follower(None, _Leaver(self._dhcp))
-        self._reconciler.ports.resolver = resolver(self._config)
-        self._names.start(self._registry.snapshot)
-        self._dhcp.start(self._registry.snapshot)
+        self._reconciler.ports.resolver = self._settings.resolver
+        self._gateways.follow_changes()
         stack.push_async_callback(self._names.close)
         stack.push_async_callback(self._dhcp.close)
         await self._start_runtimes(stack)
@@ -245,11 +247,11 @@ class Agent:
         start_task(planes, "reconciler", self._reconciler.run)
         start_task(planes, "unconfirmed changes", self._keeper.run)
         await self._open_servers()
-        ingress = await self._load_ingress()
+        ingress = await self._ingress.load()
         self._manager.close_unclaimed()
         await self._reconciler.settled_all(Rank.PORT)
         start_task(planes, "leases", self._dhcp.run)
-        await ingress.start(self._registry.snapshot, self._put_host_policy)
+        await ingress.start(self._registry.snapshot, self._doors.update)
         start_task(planes, "ingress", ingress.run)
         start_task(planes, "patrol", self._patrol)
         if self._manager.watchdog is not None:
@@ -266,24 +268,8 @@ class Agent:
         stack.callback(watch.close)
         log.info("firewall %s", outcome)
         if outcome == "loaded" and self._registry.snapshot.host.inbound == "deny":
-            await self._warn_of_closed_ports()
-            await self._put_host_policy(settling=True)
-            planes.start_soon(self._settle, name="settle")
-
-    async def _settle(self) -> None:
-        """Deny what is to be denied, once conntrack knows what runs. A kernel that refuses is asked
-        again: the open form stays as long, and the agent must not end for it."""
-        reason = None
-        await anyio.sleep(SETTLE)
-        while self._registry.snapshot.host.settling:
-            try:
-                await self._put_host_policy(settling=False)
-            except VoltError as error:
-                if error.message != reason:
-                    log.error("the host's inbound default is not in force yet: %s", error)
-                reason = error.message
-                await anyio.sleep(SETTLE_RETRY)
-        log.info("the host's inbound default is in force")
+            await self._doors.begin_settling()
+            planes.start_soon(self._doors.settle, name="settle")
 
     async def _start_runtimes(self, stack: AsyncExitStack) -> None:
         for runtime in (
@@ -299,43 +285,10 @@ class Agent:
         NAMES_WAIT."""
         with anyio.move_on_after(NAMES_WAIT):
             await self._reconciler.settled_all(Rank.PORT)
-        self._serving.set()
-        self._open_networks()
+        self._gateways.serving.set()
+        if not self._gateways.open_all():
+            self._reconciler.mark_all()
         self._manager.close_unclaimed()
-
-    def _open_networks(self) -> None:
-        for network in self._registry.snapshot.networks.values():
-            link = self._edge.mirror.links.get(network.bridge)
-            if link is not None:
-                try:
-                    self._open_network(network, link.index)
-                except VoltError:
-                    self._reconciler.mark_all()  # it tries again, and says what is wrong
-
-    async def _load_ingress(self) -> Ingress:
-        """The ingress, which listens from its first call on. It is a sixth of the agent's modules:
-        where there is no route, nobody should wait for a name while they are read."""
-        async with self._ingress_lock:
-            if self._ingress is None:
-                make = await asyncio.to_thread(_ingress_class)
-                place = Path(self._options.state_dir) / CERTIFICATES_NAME
-                self._ingress = make(
-                    self._ingress_settings(),
-                    self._manager,
-                    self._bus,
-                    place,
-                    who_takes=self._coexistence.who_takes,
-                )
-                self._ingress.open(self._registry.snapshot)
-                self._registry.add_follower("ingress", self._ingress)
-            return self._ingress
-
-    def _open_network(self, network: Network, ifindex: int) -> None:
-        names = self._config.network.dns.enabled and self._switches.is_on("dns")
-        if self._serving.is_set() and names:
-            self._names.open(network, ifindex)
-        if self._serving.is_set() and self._config.network.dhcp.enabled:
-            self._dhcp.open(network, ifindex)
 
     def _say_ready(self) -> None:
         self._state = "ready"
@@ -354,63 +307,16 @@ class Agent:
             },
         )
 
-    # ---- what the planes need at a start --------------------------------------------------------
-
-    def _surroundings(self) -> Surroundings:
-        section = self._config.network
-        return Surroundings(section.default_bridge, section.default_subnet, section.mtu)
-
-    async def _put_host_policy(self, settling: bool | None = None) -> None:
-        """Have the firewall let in what is open now. `settling` None: as it is."""
-        ports = await asyncio.to_thread(sshd_ports)
-
-        def decide(snapshot: Snapshot) -> Change:
-            settles = snapshot.host.settling if settling is None else settling
-            section = self._config.network.firewall
-            doors = self._ingress.ports if self._ingress is not None else ()
-            policy = host_policy(section, ports, settles, doors)
-            return Change() if snapshot.host == policy else Change(put=(policy,))
-
-        await self._registry.commit(decide)
-
-    async def _warn_of_closed_ports(self) -> None:
-        snapshot = self._registry.snapshot
-        gateways = {str(network.gateway) for network in snapshot.networks.values()}
-        listeners = await asyncio.to_thread(listening_ports)
-        for each in closed_listeners(snapshot.host, listeners, gateways):
-            log.warning(
-                "%s port %s on %s (%s) will be closed to the outside in %d s; "
-                "network.firewall.host_allow keeps ports open",
-                each.protocol,
-                each.port,
-                each.address,
-                each.process or "unknown process",
-                SETTLE,
-            )
-
     # ---- tasks ----------------------------------------------------------------------------------
 
     async def _mend_firewall(self) -> None:
-        feed = self._bus.feed(RulesetTampered)
-        async for event in feed:
-            assert isinstance(event, RulesetTampered)
-            log.warning("%s changed volt's firewall tables", event.by or "somebody")
-            try:
-                await self._firewall.repair(event)
-                self._revoker.look_again(self._registry.snapshot)
-            except VoltError as error:
-                log.error("cannot load the firewall again: %s", error)
+        await upkeep.mend_firewall(self._bus, self._firewall, self._revoker, self._registry)
 
-    async def _try_enforcement(self) -> None:
-        self._enforces = await enforces_within_bridge()
-        self._tried_enforcement.set()
-        if not self._enforces:
-            log.warning(NOT_ENFORCED)
+    async def _patrol(self) -> None:
+        await upkeep.patrol(self._edge, self._bridges, self._reconciler)
 
-    async def _enforces_policies(self) -> bool:
-        """Whether policies hold within one bridge."""
-        await self._tried_enforcement.wait()
-        return self._enforces is True
+    async def _feed_watchdog(self) -> None:
+        await upkeep.feed_watchdog(self._manager)
 
     def _concerns(self) -> list[str]:
         """What keeps firewall and names from doing as they are asked, in sentences."""
@@ -421,25 +327,9 @@ class Agent:
         ]
         found += self._reconciler.strangers.reasons
         found += self._names.loops
-        if self._ingress is not None:
-            found += self._ingress.problems()
-        if self._enforces is False:
-            found.append(NOT_ENFORCED)
+        found += self._ingress.problems()
+        found += self._enforcement.concerns
         return [*found, self._default.concern] if self._default.concern else found
-
-    async def _patrol(self) -> None:
-        while True:
-            await anyio.sleep(PATROL)
-            try:
-                await self._edge.look_again(self._bridges())
-            except VoltError as error:
-                log.error("%s", error.message)
-            self._reconciler.mark_all()
-
-    async def _feed_watchdog(self) -> None:
-        while True:
-            self._manager.notify(watchdog=1)
-            await anyio.sleep(self._manager.watchdog or 1.0)
 
     def _log_start(self, event: WorkloadStarted) -> None:
         log.info(
@@ -453,8 +343,8 @@ class Agent:
     async def _start_control(self, tasks: anyio.abc.TaskGroup, listeners: list[Listener]) -> None:
         """Callers wait meanwhile: their connections are accepted by the kernel."""
         with anyio.move_on_after(CONTROL_WAIT):
-            await self._serving.wait()
-        parts = self._parts(await self._load_ingress())
+            await self._gateways.serving.wait()
+        parts = self._parts(await self._ingress.load())
         # In a thread: names are answered while a third of the agent's modules is read.
         plane = await asyncio.to_thread(_control_plane, parts)
         plane.start(tasks, listeners)
@@ -472,16 +362,16 @@ class Agent:
             names=self._names,
             dhcp=self._dhcp,
             ingress=ingress,
-            surroundings=self._surroundings(),
+            surroundings=self._settings.surroundings,
             is_up=self._started,
             state=lambda: self._state,
-            upstreams=self._upstreams,
+            upstreams=lambda: self._settings.upstreams,
             concerns=self._concerns,
-            enforces_policies=self._enforces_policies,
+            enforces_policies=self._enforcement.holds,
             cut=self._connections_cut,
-            reload=self._reload,
-            reset=self._reset_everything,
-            switch=self._switch,
+            reload=self._reloader.reload,
+            reset=self._reset.ask,
+            switch=self._switcher.switch,
         )
 
     async def _connections_cut(self) -> None:
@@ -495,164 +385,15 @@ class Agent:
     def _bridges(self) -> list[str]:
         return [each.bridge for each in self._snapshot().networks.values()]
 
-    def _upstreams(self) -> list[str] | None:
-        section = self._config.network.dns
-        return [str(each) for each in section.upstream] if section.enabled else None
-
-    # ---- reload and reset -----------------------------------------------------------------------
-
-    def _reload_on_signal(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._try_reload(), name="reload")
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
-
-    async def _try_reload(self) -> messages.Reloaded | None:
-        try:
-            return await self._reload()
-        except VoltError as error:
-            log.error("not reloaded: %s", "; ".join(error.message.splitlines()))
-            return None
-
-    async def _reload(self) -> messages.Reloaded:
-        """Read the configuration again; a wrong file changes nothing."""
-        self._manager.reloading()
-        try:
-            path = Path(self._options.config)
-            fresh = await asyncio.to_thread(load, path, required=self._options.config_named)
-            changes = differences(self._config, fresh)
-            self._config = keep_for_restart(self._config, fresh)
-            self._names.configure(dns_settings(self._config))
-            self._dhcp.configure(dhcp_settings(self._config))
-            self._reconciler.ports.resolver = resolver(self._config)
-            ingress = await self._load_ingress()
-            ingress.configure(self._ingress_settings())
-            await self._put_host_policy()
-            await ingress.settled()
-            await self._lifecycle.join_default()
-            self._reconciler.mark_all()
-        finally:
-            self._manager.notify(ready=1)
-        for path_of_key in changes.needs_restart:
-            log.warning("%s changed: it takes effect at the next start", path_of_key)
-        log.info("reloaded", extra={"fields": {"changed": list(changes.live)}})
-        return messages.Reloaded(changed=[*changes.live], restart_needed=[*changes.needs_restart])
-
-    def _ingress_settings(self) -> IngressSettings:
-        settings = IngressSettings.of(self._config)
-        enabled = settings.ports.enabled and self._switches.is_on("ingress")
-        return replace(settings, ports=replace(settings.ports, enabled=enabled))
-
-    async def _switch(self, params: messages.Switch) -> messages.Switched:
-        """Switch a part, and say how it is. Raises Refused where the configuration is against."""
-        async with self._switching:
-            if params.on is not None:
-                check_switchable(params.part, params.on, self._config)
-                self._switches.put(params.part, params.on)
-                await self._follow_switch(params.part, params.on)
-        on = self._switches.is_on(params.part)
-        ports = (await self._load_ingress()).ports
-        listening = self._names.listening if params.part == "dns" else ports
-        detail = state_of(params.part, on, listening)
-        return messages.Switched(part=params.part, on=on, detail=detail)
-
-    async def _follow_switch(self, part: messages.Part, on: bool) -> None:
-        if part == "ingress":
-            ingress = await self._load_ingress()
-            ingress.configure(self._ingress_settings())
-            await ingress.settled()
-            if not on:
-                await ingress.suspend()
-        elif on:
-            self._open_networks()
-        else:
-            for name in self._registry.snapshot.networks:
-                self._names.close_network(name)
-
-    async def _reset_everything(self, purge: bool) -> messages.ResetReport:
-        """Stop working, take everything out of the kernel, say so, and end."""
-        if self._reset is None:
-            self._purge = purge
-            self._reset = asyncio.get_running_loop().create_future()
-            self._stop.set()
-        return await asyncio.shield(self._reset)
-
-    async def _reset_if_asked(self) -> None:
-        if self._reset is None:
-            return
-        from . import removal
-
+    async def _take_out(self) -> None:
         await self._dhcp.close()
-        snapshot = self._registry.snapshot
-        report = await removal.remove_everything(
-            self._edge,
-            self._firewall,
-            self._store,
-            [*snapshot.former_settings.values()],
-            snapshot.instances.values(),
+        state_dir = Path(self._options.state_dir)
+        await self._reset.carry_out(
+            self._edge, self._firewall, self._registry, self._store, state_dir
         )
-        if self._purge:
-            await self._store.close()
-            report = removal.without_store(report, Path(self._options.state_dir))
-        self._reset.set_result(report)
-        await asyncio.sleep(0)
-
-
-def _ingress_class() -> type[Ingress]:
-    from .ingress.server import Ingress
-
-    return Ingress
 
 
 def _control_plane(parts: Parts) -> ControlPlane:
     from .control_plane import ControlPlane
 
     return ControlPlane(parts)
-
-
-class _Leaver:
-    """A server of all networks as a follower: it also leaves those that are gone."""
-
-    def __init__(self, server: NameServer | DhcpServer) -> None:
-        self._server = server
-
-    def follow(self, old: Snapshot, new: Snapshot, change: Change) -> None:
-        self._server.follow(old, new, change)
-        for each in change.delete:
-            if isinstance(each, Network) and each.name not in new.networks:
-                self._server.close_network(each.name)
-
-
-def dns_settings(config: Config) -> DnsSettings:
-    section = config.network.dns
-    return DnsSettings(
-        upstreams=tuple((str(each.address), each.port) for each in section.upstream),
-        search_domains=section.search_domains,
-        forward_isolated=section.forward_isolated,
-    )
-
-
-def dhcp_settings(config: Config) -> DhcpSettings:
-    section = config.network
-    return DhcpSettings(
-        lease_time=section.dhcp.lease_time,
-        names=section.dns.enabled,
-        search_domains=section.dns.search_domains,
-    )
-
-
-def resolver(config: Config) -> Resolver:
-    section = config.network.dns
-    return Resolver(enabled=section.enabled, search_domains=section.search_domains)
-
-
-def keep_for_restart(old: Config, new: Config) -> Config:
-    """`new` with the keys that a running agent cannot change as they are in `old`."""
-    network = replace(
-        new.network,
-        default_bridge=old.network.default_bridge,
-        default_subnet=old.network.default_subnet,
-        mtu=old.network.mtu,
-        dns=replace(new.network.dns, enabled=old.network.dns.enabled),
-        dhcp=replace(new.network.dhcp, enabled=old.network.dhcp.enabled),
-    )
-    return replace(new, network=network, status=old.status)

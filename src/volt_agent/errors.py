@@ -2,7 +2,7 @@
 
 Every error that a user may see is a `VoltError`: one line that says what is wrong and where (for a
 configuration one for each mistake), and a hint that says what to do next. `code` is stable and
-travels over the RPC; `exit_status` is what the command line returns (README, "Exit status"). Errors
+travels over the RPC; `exit_status` is what the command line returns (docs/commands/volt.md). Errors
 of libraries and of the kernel are translated where they enter (`kernel.edge`, `store.database`),
 never here.
 """

@@ -61,6 +61,8 @@ Problems
 NET_STATUS = (
     NET_LIST
     + """
+Workloads:     1 running, 1 stopped, 1 pending
+Asked for:     1 policy, 2 port forwards
 Forwarding:    yes
 Firewall:      loaded
 Host inbound:  deny (settling)
@@ -115,6 +117,7 @@ Loop lag:         0.4 ms (p99 of the last minute)
 Configuration:    /etc/volt/config.yaml
 State directory:  /var/lib/volt
 Socket:           /run/volt/agent.sock
+Problems:         none
 """
 QUERY = """\
 Asker:   api-server

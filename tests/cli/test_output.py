@@ -54,6 +54,23 @@ def test_colours_do_not_move_columns() -> None:
     assert table.splitlines()[2] == "b     \x1b[31mmissing\x1b[0m  2"
 
 
+def test_a_terminal_gets_lines_that_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file or a pipe gets each sentence in one piece."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert Session({}, Terminal()).width == 80
+    assert Session({}, io.StringIO()).width is None
+
+
+@given(st.lists(st.text("abc-./", min_size=1, max_size=30)).map(" ".join))
+def test_wrapped_text_loses_no_word(text: str) -> None:
+    """Lines are at most as wide as asked for, and words, which may be commands, stay whole."""
+    shown = output.wrapped(f"ok    {text}", 60, 20)
+    assert shown.split() == f"ok {text}".split()
+    assert all(len(line) <= 60 for line in shown.splitlines())
+    assert all(line.startswith(" " * 20) for line in shown.splitlines()[1:])
+    assert output.wrapped(text, None, 20) == f"{text}\n"
+
+
 @pytest.mark.parametrize(
     ("environ", "terminal", "colour"),
     [

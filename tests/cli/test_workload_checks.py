@@ -130,26 +130,26 @@ def test_a_fault_of_a_workload(
     assert worse[0].hint or found.workload.problems
 
 
-@pytest.mark.parametrize(
-    ("found", "check", "state", "words"),
-    [
-        (
-            replace(PAIR, source=replace(WEB, name="api", networks=[])),
-            "networks",
-            "warn",
-            "share no network",
-        ),
-        (replace(PAIR, named=UNTOLD), "names", "warn", "asks for web and is told NXDOMAIN"),
-        (
-            replace(PAIR, tried=[Attempted("api to web", DENIED)]),
-            "connection",
-            "warn",
-            "denied by policy: no",
-        ),
-        (replace(PAIR, tried=[_tried("no answer", False)]), "connection", "fail", "no answer"),
-        (replace(PAIR, tried=[_tried("refused", True)]), "connection", "warn", "refused"),
-    ],
-)
+PAIR_FAULTS: list[tuple[PairFindings, str, State, str]] = [
+    (
+        replace(PAIR, source=replace(WEB, name="api", networks=[])),
+        "networks",
+        "warn",
+        "share no network",
+    ),
+    (replace(PAIR, named=UNTOLD), "names", "warn", "asks for web and is told NXDOMAIN"),
+    (
+        replace(PAIR, tried=[Attempted("api to web", DENIED)]),
+        "connection",
+        "warn",
+        "denied by policy: no",
+    ),
+    (replace(PAIR, tried=[_tried("no answer", False)]), "connection", "fail", "no answer"),
+    (replace(PAIR, tried=[_tried("refused", True)]), "connection", "warn", "refused"),
+]
+
+
+@pytest.mark.parametrize(("found", "check", "state", "words"), PAIR_FAULTS)
 def test_a_fault_between_two(found: PairFindings, check: str, state: State, words: str) -> None:
     """It has its line, with a hint."""
     worse = [each for each in examine_pair(found) if each.state != "ok"]

@@ -197,6 +197,7 @@ class FakeAgent:
                 upstreams=["1.1.1.1"],
                 counters={"local": 12},
             ),
+            counts=network.Counts(running=1, stopped=1, pending=1, policies=1, forwards=2),
             closed_ports=[CLOSED],
             problems=["backend: the bridge is down"],
         )

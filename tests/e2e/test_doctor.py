@@ -20,7 +20,7 @@ RESOLVER = "search volt.local\nnameserver 10.0.0.1\n"
 
 @pytest.fixture(scope="module")
 def healthy() -> Iterator[Host]:
-    """A host as the README has it, with a workload and a name server outside."""
+    """A host as docs/names.md has it, with a workload and a name server outside."""
     with Host(f"network: {{dns: {{upstream: [{OUTSIDE_ADDRESS}]}}}}") as host:
         log = host.path(ROOM / "upstream.log")
         with log.open("w") as out:

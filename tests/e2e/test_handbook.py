@@ -1,4 +1,5 @@
-"""The handbook's commands, word for word, and its columns: bridges, networks, workloads."""
+"""Behind the handbook's commands, which `handbook.txt` has word for word: bridges, networks,
+workloads."""
 
 from __future__ import annotations
 

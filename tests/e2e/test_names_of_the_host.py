@@ -1,4 +1,4 @@
-"""The host itself resolves the names of workloads, in the way that the README tells."""
+"""The host itself resolves the names of workloads, in the way that docs/names.md tells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ pytestmark = pytest.mark.kernel
 
 def test_by_resolv_conf(lent: Host) -> None:
     """As it is printed there; names and addresses, with the host's own resolver."""
-    lines = re.findall(r"^    ((?:search|nameserver) .*)$", (ROOT / "README.md").read_text(), re.M)
+    page = (ROOT / "docs" / "names.md").read_text()
+    lines = re.findall(r"^    ((?:search|nameserver) .*)$", page, re.M)
     assert len(lines) == 2
     address = lent.connect("volt0", "db")["db"]
     lent.path("/etc/resolv.conf").write_text("\n".join(lines) + "\n")

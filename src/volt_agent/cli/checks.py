@@ -15,6 +15,7 @@ from ..control.messages.names import Answer, DnsEntry
 from ..control.messages.network import NetStatus
 from ..control.messages.port import Forward
 from ..control.messages.vlan import Vlan
+from .output import counted
 
 State = Literal["ok", "warn", "fail"]
 
@@ -112,9 +113,10 @@ def _networks(found: Findings) -> Iterator[Line]:
 def _vlans(found: Findings) -> Iterator[Line]:
     for each in found.vlans:
         if each.problem is not None or each.status != "up":
-            message = f"{each.name} is {each.status}"
-            hint = each.problem or "volt net vlan list"
-            yield Line("vlans", "fail" if each.status != "up" else "warn", message, hint)
+            reason = f": {each.problem}" if each.problem else ""
+            message = f"{each.name} is {each.status}{reason}"
+            state: State = "warn" if each.status == "up" else "fail"
+            yield Line("vlans", state, message, "volt net vlan list; ip -d link")
     if found.vlans and all(each.status == "up" and not each.problem for each in found.vlans):
         yield Line("vlans", "ok", f"{len(found.vlans)} up")
 
@@ -142,7 +144,7 @@ def _dns(found: Findings) -> Iterator[Line]:
         yield Line("dns", "fail", message, "`ss -lunp sport = :53` shows who has the port")
     else:
         count = len(dns.listening)
-        yield Line("dns", "ok", f"answers on {count} network{'s' * (count != 1)}")
+        yield Line("dns", "ok", f"answers on {counted(count, 'network')}")
 
 
 def _upstream(found: Findings) -> Iterator[Line]:
@@ -169,7 +171,7 @@ def _names(found: Findings) -> Iterator[Line]:
         yield Line("names", "ok", f"the host finds {entry.name}")
         return
     told = f"as {found.resolved}" if found.resolved else "not at all"
-    hint = "have the host ask volt: see the README, `Names` (workloads ask it anyway)"
+    hint = "to have the host ask volt: docs/names.md (workloads ask it anyway)"
     yield Line("names", "warn", f"the host finds {entry.name} {told}", hint)
 
 
@@ -190,7 +192,13 @@ def _forwards(found: Findings) -> Iterator[Line]:
         message = f"port {each.host_port}/{each.proto} to {each.target} is {each.status}"
         yield Line("forwards", "warn", message, "`volt ps` shows whether the target runs")
     if not idle:
-        yield Line("forwards", "ok", f"{len(found.forwards)} active")
+        yield Line(
+            "forwards",
+            "ok",
+            f"{counted(len(found.forwards), 'port forward')}, all active"
+            if found.forwards
+            else "none",
+        )
 
 
 def _ingress(found: Findings) -> Iterator[Line]:
@@ -204,7 +212,7 @@ def _ingress(found: Findings) -> Iterator[Line]:
                 reason = f": {each.reason}" if each.reason else ""
                 yield Line("ingress", "warn", message + reason, "volt ingress list")
     if is_well:
-        yield Line("ingress", "ok", f"{len(found.routes)} routes")
+        yield Line("ingress", "ok", counted(len(found.routes), "route"))
 
 
 def _certificates(found: Findings) -> Iterator[Line]:
@@ -224,8 +232,9 @@ def _certificates(found: Findings) -> Iterator[Line]:
             yield Line("certificates", "warn", named)
     if is_well:
         issuing = sum(each.state == "issuing" for each in found.certificates)
-        ordered = f", {issuing} on order" if issuing else ""
-        yield Line("certificates", "ok", f"{len(found.certificates) - issuing} valid{ordered}")
+        parts = ((len(found.certificates) - issuing, "valid"), (issuing, "on order"))
+        counts = ", ".join(f"{number} {word}" for number, word in parts if number)
+        yield Line("certificates", "ok", counts or "none")
 
 
 def _trouble(certificate: Certificate) -> str:
@@ -238,7 +247,7 @@ def _trouble(certificate: Certificate) -> str:
 def _closed_ports(found: Findings) -> Iterator[Line]:
     for each in found.net.closed_ports:
         message = f"{each.process or 'something'} listens on {each.protocol} port {each.port}"
-        hint = "if it is meant to be reached: volt net firewall add, or network.firewall.allow"
+        hint = "if it is meant to be reached: volt net firewall add, or network.firewall.host_allow"
         yield Line("closed ports", "warn", f"{message}, closed to the outside", hint)
     if not found.net.closed_ports:
         yield Line("closed ports", "ok", "nothing listens on a port that is closed to the outside")

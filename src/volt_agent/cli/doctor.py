@@ -18,7 +18,7 @@ from ..errors import Invalid, VoltError
 from .checks import Findings, Line, examine
 from .command import command
 from .complete import workload_names
-from .output import coloured, printable
+from .output import coloured, printable, wrapped
 from .session import Session
 from .workload_checks import examine_pair, examine_workload
 from .workload_look import look_at_pair, look_at_workload, transport
@@ -73,7 +73,7 @@ def doctor(
         lines += examine_workload(look_at_workload(session, workload))
     if workload is not None and peer is not None and agent_answers:
         lines += examine_pair(look_at_pair(session, workload, peer, to_port, transport(proto)))
-    session.show(lines, lambda: "".join(_text(each, session) for each in lines))
+    session.show(lines, lambda: "".join(line_text(each, session) for each in lines))
     if any(each.state == "fail" for each in lines):
         raise typer.Exit(1)
 
@@ -154,13 +154,19 @@ def _dhcp_servers() -> frozenset[str] | None:
     )
 
 
-def _text(line: Line, session: Session) -> str:
+def line_text(line: Line, session: Session) -> str:
+    """As people see it: the hint below what it is about. Nothing of what is well with -q."""
     if session.quiet and line.state == "ok":
         return ""
     code = coloured(_COLOURS[line.state], session.colour)
     state = code.replace(_COLOURS[line.state], f"{line.state:<4}")
-    text = f"{state}  {line.check:<12}  {printable(line.message)}\n"
-    return text + (f"{'':20}{printable(line.hint)}\n" if line.hint else "")
+    said = wrapped(
+        f"{line.state:<4}  {line.check:<12}  {printable(line.message)}", session.width, 20
+    )
+    text = said.replace(f"{line.state:<4}", state, 1)
+    if line.hint:
+        text += wrapped(f"{'':20}{printable(line.hint)}", session.width, 20)
+    return text
 
 
 COMMAND = doctor

@@ -31,7 +31,7 @@ from .agent.options import Config, Level, StateDir, agent_options
 from .arguments import NameOption, NewNameOption, one_name, one_of
 from .command import Group, command
 from .complete import route_names
-from .output import Column, fields, in_short, section, table
+from .output import Column, counted, fields, in_short, section, table
 from .session import Session
 
 COLUMNS: Sequence[Column[Route]] = (
@@ -86,11 +86,18 @@ Cert = Annotated[
 ]
 Key = Annotated[str | None, typer.Option(metavar="FILE", help="Its private key, in PEM.")]
 Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", help="How long a backend may take to answer.")
+    float,
+    typer.Option(
+        metavar="SECONDS", help="How long a backend may take to answer.", show_default="30"
+    ),
 ]
 Drain = Annotated[
     float,
-    typer.Option(metavar="SECONDS", help="What requests get to end once the route is deleted."),
+    typer.Option(
+        metavar="SECONDS",
+        help="What requests get to end once the route is deleted.",
+        show_default="30",
+    ),
 ]
 HealthPath = Annotated[
     str | None,
@@ -218,7 +225,7 @@ def reload(ctx: typer.Context) -> None:
     """Read certificates again and check all routes. Connections go on undisturbed."""
     session = Session.of(ctx)
     done = session.call(RELOAD, Nothing())
-    text = f"{done.routes} routes, {done.certificates} certificates"
+    text = f"{counted(done.routes, 'route')}, {counted(done.certificates, 'certificate')}"
     session.done(done, "\n".join([text, *done.problems]))
 
 
@@ -287,14 +294,14 @@ def _place(route: Route) -> str:
 def _status_text(found: IngressStatus, colour: bool) -> str:
     totals = fields(
         [
-            ("connections", found.connections),
-            ("tunnels", found.tunnels),
-            ("requests", found.requests),
+            ("Connections", found.connections),
+            ("Tunnels", found.tunnels),
+            ("Requests", found.requests),
         ],
         colour=colour,
     )
-    ports = section("LISTENERS", table(found.listeners, LISTENERS, colour=colour))
-    routes = section("ROUTES", table(found.routes, FIGURES, colour=colour))
+    ports = section("Listeners", table(found.listeners, LISTENERS, colour=colour))
+    routes = section("Routes", table(found.routes, FIGURES, colour=colour))
     return totals + ports + routes
 
 

@@ -50,9 +50,29 @@ def section(title: str, body: str) -> str:
     return f"\n{title}\n{body}"
 
 
-def bullets(title: str, sentences: Sequence[str]) -> str:
+def bullets(title: str, sentences: Sequence[str], width: int | None = None) -> str:
     """`sentences` as a list under a title; nothing where there are none."""
-    return section(title, lines([f"- {each}" for each in sentences])) if sentences else ""
+    texts = [wrapped(f"- {printable(each)}", width, 2) for each in sentences]
+    return section(title, "".join(texts)) if sentences else ""
+
+
+def wrapped(text: str, width: int | None, indent: int) -> str:
+    """`text` in lines of at most `width`, broken between words, all but the first indented by
+    `indent`. None: one line, however long, as programs like it."""
+    if width is None or len(text) <= width:
+        return f"{text}\n"
+    from textwrap import fill
+
+    hanging = " " * indent
+    shown = fill(
+        text, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+    )
+    return f"{shown}\n"
+
+
+def counted(number: int, noun: str, many: str | None = None) -> str:
+    """`1 route`, `2 routes`, `no routes`."""
+    return f"{number or 'no'} {noun if number == 1 else many or noun + 's'}"
 
 
 def lines(texts: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO, TypeVar
@@ -57,6 +58,11 @@ class Session:
         """Whether the output is a terminal whose user did not refuse colours (no-color.org)."""
         refused = self.environ.get("NO_COLOR") or self.environ.get("TERM") == "dumb"
         return not refused and self.out.isatty()
+
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal; None where the output is none, and lines stay whole."""
+        return shutil.get_terminal_size().columns if self.out.isatty() else None
 
     def client(self, timeout: float | None = None) -> Client:
         """A client of the agent; `timeout` in seconds, None: the usual one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import typer
 
 from ..control.messages.agent import STATUS, AgentStatus
@@ -13,13 +15,13 @@ from .session import Session
 
 @command("status", examples=("volt status", "volt status -o json"))
 def status(ctx: typer.Context) -> None:
-    """Show how the agent is. `volt net status` shows the networking."""
+    """Show how the agent is, and its problems. `volt net status` shows the networking."""
     session = Session.of(ctx)
     agent = session.call(STATUS, Nothing())
-    session.show(agent, lambda: _text(agent, session.colour))
+    session.show(agent, lambda: _text(agent, session))
 
 
-def _text(agent: AgentStatus, colour: bool) -> str:
+def _text(agent: AgentStatus, session: Session) -> str:
     facts = (
         ("State", agent.state),
         ("Version", agent.version),
@@ -32,8 +34,16 @@ def _text(agent: AgentStatus, colour: bool) -> str:
         ("Configuration", agent.config),
         ("State directory", agent.state_dir),
         ("Socket", agent.socket),
+        *no_problems(agent.problems),
     )
-    return fields(facts, colour=colour) + bullets("Problems", agent.problems)
+    text = fields(facts, colour=session.colour)
+    return text + bullets("Problems", agent.problems, session.width)
+
+
+def no_problems(problems: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """A field that says so: silence could also mean that nobody has looked."""
+    if not problems:
+        yield "Problems", "none"
 
 
 def duration(seconds: float) -> str:

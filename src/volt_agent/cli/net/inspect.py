@@ -27,10 +27,11 @@ def inspect(ctx: typer.Context, name: NameArgument = None, name_option: NameOpti
     """Show one network, who is connected to it, and what is wrong with it."""
     session = Session.of(ctx)
     network = session.call(INSPECT, NetworkName(name=one_name(name, name_option)))
-    session.show(network, lambda: _text(network, session.colour))
+    session.show(network, lambda: _text(network, session))
 
 
-def _text(network: NetworkDetail, colour: bool) -> str:
+def _text(network: NetworkDetail, session: Session) -> str:
+    colour = session.colour
     head = fields(
         (
             ("Name", network.name),
@@ -46,7 +47,11 @@ def _text(network: NetworkDetail, colour: bool) -> str:
         colour=colour,
     )
     members = section("Workloads", table(network.workloads, MEMBERS, colour=colour))
-    return head + members * bool(network.workloads) + bullets("Problems", network.problems)
+    return (
+        head
+        + members * bool(network.workloads)
+        + bullets("Problems", network.problems, session.width)
+    )
 
 
 COMMAND = inspect

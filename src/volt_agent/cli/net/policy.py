@@ -29,7 +29,7 @@ from ..complete import asker_names, end_names, policy_names, workload_names
 from ..output import Column, lines
 from ..session import Session
 
-# README, "Exit status".
+# docs/commands/volt.md, "Exit status".
 DENIED = 5
 
 COLUMNS: Sequence[Column[Policy]] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ...dns.server import NameServer
@@ -12,6 +13,7 @@ from ...firewall.plane import Firewall
 from ...host_inbound import closed_listeners
 from ...kernel.edge import Edge
 from ...kernel.host import listening_ports
+from ...model.snapshot import Snapshot
 from ...networks.forwarding import FORWARDING
 from ...networks.reconcile import Reconciler
 from ...registry import Registry
@@ -49,6 +51,7 @@ class HostStatus:
             forwarding=forwarding,
             firewall=firewall,
             dns=self._dns_state(),
+            counts=counts(snapshot),
             closed_ports=await self.closed_ports(),
             problems=self.problems(forwarding, firewall),
             unconfirmed=unconfirmed_view(snapshot, time.time()),
@@ -103,3 +106,19 @@ class HostStatus:
         if firewall is not None and firewall.state != "loaded":
             found.append("volt's firewall tables are not loaded")
         return [*found, *self._concerns()]
+
+
+def counts(snapshot: Snapshot) -> messages.Counts:
+    """What there is, in numbers."""
+    known = {*snapshot.workloads, *snapshot.instances}
+    states = Counter(snapshot.state_of(name) for name in known)
+    return messages.Counts(
+        running=states["running"],
+        stopped=states["stopped"],
+        pending=states["pending"],
+        rules=len(snapshot.rules),
+        policies=len(snapshot.policies),
+        forwards=len(snapshot.forwards),
+        routes=len(snapshot.routes),
+        vlans=len(snapshot.vlans),
+    )

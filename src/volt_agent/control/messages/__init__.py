@@ -6,6 +6,7 @@
 `policy`    net.policy.*
 `ingress`   ingress.*
 `certificate` ingress.cert.*
+`vlan`      net.vlan.*
 `names`     net.dns.*
 `lease`     net.lease.*
 `workload`  ps

@@ -16,7 +16,7 @@ BackendState = Literal["healthy", "unhealthy", "checking", "pending"]
 
 
 class CreateRoute(Params, frozen=True):
-    """A route; see the README, "Ingress". Times in seconds, sizes in bytes.
+    """A route; see docs/ingress.md. Times in seconds, sizes in bytes.
 
     `hostname` None is any host. `backends` are `NAME:PORT`, `ADDRESS:PORT` or `HOST:PORT`. `cert`
     and `key` are absolute paths of PEM files that the agent reads.

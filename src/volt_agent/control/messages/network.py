@@ -160,6 +160,19 @@ class Unconfirmed(Struct, frozen=True, kw_only=True):
     seconds_left: float
 
 
+class Counts(Struct, frozen=True, kw_only=True):
+    """How many workloads there are by state, and how many objects of each kind users have made."""
+
+    running: int = 0
+    stopped: int = 0
+    pending: int = 0
+    rules: int = 0
+    policies: int = 0
+    forwards: int = 0
+    routes: int = 0
+    vlans: int = 0
+
+
 class NetStatus(Struct, frozen=True, kw_only=True):
     """Everything about the host's networking that is worth a look in the morning.
 
@@ -171,6 +184,7 @@ class NetStatus(Struct, frozen=True, kw_only=True):
     forwarding: bool
     firewall: FirewallState
     dns: DnsState
+    counts: Counts = Counts()
     closed_ports: list[ClosedPort] = []
     problems: list[str] = []
     unconfirmed: Unconfirmed | None = None
