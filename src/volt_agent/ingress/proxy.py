@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
+from ..handover.connections import Tunnel, Waiting
 from .backend import Backend
 from .client import Client
 from .counters import Refusal
@@ -51,6 +52,7 @@ class Proxy:
         self.poller, self.limits = poller, limits
         self.table = RouteTable()
         self.is_draining = False
+        self.has_successor = False  # another process takes what can travel
         self.https_port = 443
         self.challenge: Callable[[bytes, bytes], bytes | None] | None = None
         self.on_result: Callable[[Endpoint, bool], None] = lambda _endpoint, _ok: None
@@ -94,6 +96,7 @@ class Proxy:
     def handshake_gone(self, handshake: Handshake) -> None:
         """It was not finished."""
         del self.handshakes[handshake]
+        self._is_empty.set()
         self._uncount(handshake.address)
 
     def encrypted(self, handshake: Handshake, client: Client) -> None:
@@ -121,20 +124,9 @@ class Proxy:
     ) -> None:
         """Join both for good; `ahead` is what the client has sent already."""
         idle = self.limits.tunnel_idle
-        address = client.address
-        endpoint = backend.endpoint
-        endpoint.outstanding += 1
-
-        def client_end_gone(end: TunnelEnd) -> None:
-            self._uncount(address)
-            self._tunnel_gone(end)
-
-        def backend_end_gone(end: TunnelEnd) -> None:
-            endpoint.outstanding -= 1
-            self._tunnel_gone(end)
-
-        near = TunnelEnd(client, idle, client_end_gone)
-        far = TunnelEnd(backend, idle, backend_end_gone)
+        backend.endpoint.outstanding += 1
+        near = TunnelEnd(client, client.address, idle, self._tunnel_gone)
+        far = TunnelEnd(backend, backend.endpoint, idle, self._tunnel_gone)
         self.tunnels[near] = self.tunnels[far] = target
         # It counts as a connection of its client as before.
         if isinstance(client, Client):
@@ -146,8 +138,40 @@ class Proxy:
         near.join(far)
 
     def _tunnel_gone(self, end: TunnelEnd) -> None:
+        if isinstance(end.owner, Endpoint):
+            end.owner.outstanding -= 1
+        else:
+            self._uncount(end.owner)
         self.tunnels.pop(end, None)
         self._is_empty.set()
+
+    # ---- from process to process ----------------------------------------------------------------
+
+    def adopt_client(self, sock: socket.socket, state: Waiting) -> None:
+        """Serve a plain client that was another process's."""
+        self.welcome(Client.adopt(self, sock, state))
+
+    def adopt_tunnel(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        state: Tunnel,
+        target: Target,
+        endpoint: Endpoint,
+    ) -> None:
+        """Go on with a tunnel that was another process's."""
+        gone, idle = self._tunnel_gone, state.idle
+        near = TunnelEnd.adopt(self.poller, client, state.client, state.address, idle, gone)
+        far = TunnelEnd.adopt(self.poller, server, state.server, endpoint, idle, gone)
+        self._count(state.address)
+        endpoint.outstanding += 1
+        self.tunnels[near] = self.tunnels[far] = target
+        near.join(far)
+        near.deadline = far.deadline = self.poller.now + state.seconds
+
+    def adopt_handshake(self, sock: socket.socket, address: str) -> None:
+        """Take a TLS connection that another process has only looked at."""
+        self._begin_tls(sock, address)
 
     # ---- listening ------------------------------------------------------------------------------
 
@@ -222,20 +246,25 @@ class Proxy:
 
     async def drain(self, seconds: float) -> None:
         """Finish what is in flight, for at most `seconds`, then cut the rest. The listeners have to
-        be closed before."""
+        be closed before.
+
+        With a successor there is no hurry: who ends TLS here is told with the next answer that the
+        connection ends, and is not cut off while asking; everybody else may still travel.
+        """
         self.is_draining = True
         for client in self.clients:
             client.is_simple = False  # its answer has to say that the connection ends
-        self.shed(len(self.clients))
-        for handshake in [*self.handshakes]:
-            handshake.close()
+        if not self.has_successor:
+            self.shed(len(self.clients))
+            for handshake in [*self.handshakes]:
+                handshake.close()
         self._is_empty = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.clients or self.tunnels:
+                while self.clients or self.tunnels or self.handshakes:
                     self._is_empty.clear()
                     await self._is_empty.wait()
-        for each in [*self.clients, *self.tunnels]:
+        for each in [*self.clients, *self.tunnels, *self.handshakes]:
             each.close()
         self.is_draining = False
 

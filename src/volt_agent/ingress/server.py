@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from ..bus import Bus
 from ..errors import VoltError
 from ..events import Degraded, Repaired
+from ..handover.connections import Connection
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
@@ -26,6 +27,7 @@ from .acme.manager import Certificates as AutomaticCertificates
 from .acme.outlook import Outlook, closed_by, own_addresses
 from .acme.preflight import Door, Names
 from .acme.state import words
+from .carry import Departure, adopt
 from .certificate import Files
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
@@ -196,6 +198,21 @@ class Ingress:
         without ports were configured; with ports it serves again."""
         await self.proxy.drain(self._settings.stop_timeout)
 
+    def depart(self) -> Departure:
+        """Halt all connections that another process can take. New ones are not accepted any more,
+        or shared with it."""
+        return Departure(self.proxy)
+
+    def adopt(self, connection: Connection, descriptors: tuple[int, ...]) -> None:
+        """Serve a connection of another process; `start` was before."""
+        adopt(self.proxy, self._target, connection, descriptors)
+
+    def succeeded(self) -> None:
+        """Another process has taken our place: stop accepting; what `close` waits for meanwhile may
+        travel, as soon as it can."""
+        self.proxy.has_successor = True
+        self._doors.close()
+
     async def close(self, seconds: float | None = None) -> None:
         """Accept nothing more, finish what is in flight within `seconds` (`ingress.stop_timeout`),
         cut the rest."""
@@ -297,6 +314,10 @@ class Ingress:
 
     def _targets(self) -> list[Target]:
         return [each.target for each in self._routing.live]
+
+    def _target(self, route: str) -> Target | None:
+        live = self._routing.find(route)
+        return None if live is None else live.target
 
     def backends(self, route: str) -> list[BackendState]:
         return self._routing.states(route)
