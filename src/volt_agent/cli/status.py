@@ -24,6 +24,7 @@ def _text(agent: AgentStatus, colour: bool) -> str:
         ("State", agent.state),
         ("Version", agent.version),
         ("Pid", agent.pid),
+        ("Generation", _generation(agent)),
         ("Started", f"{agent.started} ({duration(agent.uptime)} ago)"),
         ("Networks", agent.networks),
         ("Workloads", f"{agent.workloads}, {agent.running} running"),
@@ -34,6 +35,16 @@ def _text(agent: AgentStatus, colour: bool) -> str:
         ("Socket", agent.socket),
     )
     return fields(facts, colour=colour) + bullets("Problems", agent.problems)
+
+
+def _generation(agent: AgentStatus) -> str:
+    last = agent.hand_over
+    if last is None:
+        return str(agent.generation)
+    return (
+        f"{agent.generation}, took over with {last.connections} connections that paused "
+        f"{last.pause_ms:.1f} ms"
+    )
 
 
 def duration(seconds: float) -> str:
