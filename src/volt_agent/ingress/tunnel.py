@@ -3,6 +3,7 @@ is passed through."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -118,10 +119,9 @@ class TunnelEnd(Connection):
             self.close()
             return
         self._closes_after_output = False
-        try:
+        # Where the connection is over already, what has come of it is still to be read.
+        with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.close()
 
     def part(self) -> None:
         self.peer = None  # it goes its own way
