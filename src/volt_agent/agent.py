@@ -547,7 +547,7 @@ class Agent:
             registry=self._registry,
             store=self._store,
             manager=self._manager,
-            claim=self._claim.fileno,
+            claim=self._claim,
             reopen=self._open_networks,
             after=self._look_after_rest,
         )

@@ -98,6 +98,8 @@ class ControlPlane:
     def leave(self) -> None:
         """Another process answers from now on: who still asks here is told so."""
         self._has_left = True
+        if self._server is not None:
+            self._server.leave()
         self._may_call.set()
 
     async def _call(self, name: str, handler: Handler, params: Struct) -> object:

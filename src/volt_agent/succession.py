@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -61,7 +62,7 @@ class Household(Struct, frozen=True, eq=False):
     registry: Registry
     store: SqliteStore
     manager: ServiceManager
-    claim: Callable[[], int]
+    claim: socket.socket
     reopen: Callable[[], None]
     after: Callable[[], Awaitable[None]]
 
@@ -75,6 +76,7 @@ class Succession:
         self._generation = inheritance.generation if inheritance is not None else 1
         self._last: messages.HandOver | None = None
         self._undo = AsyncExitStack()
+        self._duplicates: dict[str, int] = {}
         self._attempt: asyncio.Task[messages.Upgraded] | None = None
         self._successor: Successor | None = None
 
@@ -146,12 +148,12 @@ class Succession:
         await home.cut()
         undo.callback(home.shift.go_on)
         await home.shift.rest()
-        descriptors = home.manager.duplicates()
+        self._duplicates = descriptors = home.manager.duplicates()
         undo.callback(self._reopen, descriptors)
         await home.dhcp.close()
         await home.registry.rest()
         undo.push_async_callback(home.registry.go_on)
-        return {**descriptors, LOCK: await home.store.rest(), CLAIM: home.claim()}
+        return {**descriptors, LOCK: await home.store.rest(), CLAIM: home.claim.fileno()}
 
     async def go_on(self) -> None:
         """Work as before. Raises StoreFailed if the store cannot be opened again."""
@@ -166,10 +168,7 @@ class Succession:
     async def leave(self, names: NameServer, ingress: Ingress) -> None:
         """Answer and finish what is left here; what can travel follows to the successor."""
         assert self._successor is not None
-        self._undo.pop_all()
-        control = self._household.control()
-        if control is not None:
-            control.leave()
+        await self._let_go()
         ingress.succeeded()
         await self._send(ingress, even_none=True)
         async with anyio.create_task_group() as group:
@@ -180,6 +179,18 @@ class Succession:
         await names.close()
         await self._successor.finish()
         self._successor.close()
+
+    async def _let_go(self) -> None:
+        """Whoever comes after the successor shall not be refused because this process still
+        drains."""
+        home = self._household
+        self._undo.pop_all()
+        control = home.control()
+        if control is not None:
+            control.leave()
+        home.claim.close()
+        close_all([*self._duplicates.values()])
+        await home.store.close()
 
     async def _send_the_rest(self, ingress: Ingress) -> None:
         while True:

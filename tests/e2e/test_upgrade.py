@@ -12,6 +12,7 @@ from tests.e2e.test_restart import start_streams, stop_streams
 from tests.support.host import HOST_ADDRESS, Host, RpcError
 from tests.support.kernel_objects import identities
 from tests.support.process import wait_until
+from tests.support.service import Service
 from tests.support.web import Web, get
 
 pytestmark = pytest.mark.kernel
@@ -178,3 +179,23 @@ def test_two_at_once(site: Host) -> None:
     assert status(site)[0] == generation + 1
     with pytest.raises(RpcError):
         site.call("agent.upgrade", timeout=-1)
+
+
+def test_the_service_manager_follows(host: Host) -> None:
+    """MAINPID leads to the new process; sockets stay kept, and a crash of it loses no question."""
+    service = Service(host, *host.agent_command)
+    try:
+        first = service.order("start")
+        make_pair(host)
+        datagrams, questions = start_streams(host)
+        host.volt("agent", "upgrade")
+        wait_until(lambda: service.order("state")["pid"] == status(host)[1], "it follows")
+        upgraded = service.order("state")
+        assert upgraded["pid"] != first["pid"]
+        service.order("kill")
+        service.order("start")
+        sent, asked = stop_streams(host, datagrams, questions)
+        assert sent["lost"] == 0, sent
+        assert (asked["lost"], asked["wrong"]) == (0, 0), (asked, upgraded, host.agent_log())
+    finally:
+        service.close()

@@ -71,6 +71,13 @@ class ControlServer:
     def go_on(self) -> None:
         self._wanted.set()
 
+    def leave(self) -> None:
+        """Another process accepts from now on: let go of the listeners, serve who is there."""
+        loop, listeners, self._listeners = asyncio.get_running_loop(), self._listeners, ()
+        for each in listeners:
+            close_socket(loop, each.sock)
+            each.leave()
+
     async def _accept_all(self, group: anyio.abc.TaskGroup) -> None:
         async with anyio.create_task_group() as accepting:
             for listener in self._listeners:

@@ -35,7 +35,7 @@ class Listener:
         self._inode = os.stat(path).st_ino if path else None
 
     def leave(self) -> None:
-        """Another process listens on it from now on: `close` leaves the file alone."""
+        """Another process listens there from now on: `close` leaves the file alone."""
         self.path = None
 
     def close(self) -> None:
