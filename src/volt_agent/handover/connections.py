@@ -65,10 +65,20 @@ class Tunnel(Struct, frozen=True, tag="tunnel", array_like=True):
     server: Side
 
 
+class Kept(Struct, frozen=True, tag="kept", array_like=True):
+    """A tunnel whose process may die: where its counters were when nothing was under way, from the
+    client's socket to the server's and back (`ingress.positions.advance`)."""
+
+    tunnel: Tunnel
+    forth: int
+    back: int
+
+
 Connection = Hello | Waiting | Tunnel
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Connection])
+_kept_decoder = msgspec.msgpack.Decoder(Kept)
 
 
 def descriptors_of(connection: Connection) -> int:
@@ -85,6 +95,19 @@ def decode(packet: bytes) -> list[Connection]:
     """The connections of a packet. Raises Malformed."""
     try:
         return _decoder.decode(packet)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Malformed(str(error)) from error
+
+
+def encode_kept(kept: Kept) -> bytes:
+    """The note under which its sockets are held."""
+    return _encoder.encode(kept)
+
+
+def decode_kept(note: bytes) -> Kept:
+    """Raises Malformed."""
+    try:
+        return _kept_decoder.decode(note)
     except (msgspec.DecodeError, ValueError) as error:
         raise Malformed(str(error)) from error
 

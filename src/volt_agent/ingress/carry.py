@@ -51,7 +51,7 @@ class Departure:
     def _take(self, near: TunnelEnd, far: TunnelEnd, target: Target) -> None:
         near.halt()
         far.halt()
-        self._add(_state(near, far, target), near, far)
+        self._add(tunnel_state(near, far, target), near, far)
 
     def _add(self, state: connections.Connection, *ends: Connection) -> None:
         self._ends.extend(ends)
@@ -70,7 +70,8 @@ def _tunnels(proxy: Proxy) -> list[tuple[TunnelEnd, TunnelEnd, Target]]:
     return found
 
 
-def _state(near: TunnelEnd, far: TunnelEnd, target: Target) -> Tunnel:
+def tunnel_state(near: TunnelEnd, far: TunnelEnd, target: Target) -> Tunnel:
+    """What another process has to know of a tunnel."""
     endpoint, address = far.owner, near.owner
     assert isinstance(endpoint, Endpoint)
     assert isinstance(address, str)
@@ -97,11 +98,13 @@ def adopt(
         for each in sockets:
             each.close()
     else:
-        endpoint = _endpoint(target, connection)
-        proxy.adopt_tunnel(sockets[0], sockets[1], connection, target, endpoint)
+        endpoint = endpoint_of(target, connection)
+        near = proxy.adopt_tunnel(sockets[0], sockets[1], connection, target, endpoint)
+        if proxy.keeper is not None:
+            proxy.keeper.keep(near)
 
 
-def _endpoint(target: Target, tunnel: Tunnel) -> Endpoint:
+def endpoint_of(target: Target, tunnel: Tunnel) -> Endpoint:
     """Where it leads to. A route that no longer leads there lets its tunnels go on."""
     for each in target.endpoints:
         if (each.address, each.backend) == (tunnel.endpoint, tunnel.backend):

@@ -1,7 +1,7 @@
 """Tunnels that outlive this process: forwarded so that no byte is lost or doubled whenever it is
 killed.
 
-What has come is looked at (MSG_PEEK), sent on, and only then taken (MSG_TRUNC). So at any moment the
+What has come is looked at (MSG_PEEK), sent on, and only then taken (MSG_TRUNC). At any moment the
 kernel has everything: bytes not sent on lie in the one socket, the others in the other, and those
 between the last two steps in both, which its counters tell (`positions`). Nothing waits in memory;
 who is slow to read keeps its bytes waiting in the sender's socket. A holder (`handover.holder`)

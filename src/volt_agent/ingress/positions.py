@@ -1,7 +1,7 @@
 """How far a TCP connection is, as the kernel counts it, whoever has read and written it.
 
-What was written to a socket is what the other side has acknowledged and what still waits to be; what
-was read from it is what has come but for what lies there unread (tcp(7): TCP_INFO, SIOCOUTQ,
+What was written to a socket is what the other side has acknowledged and what still waits to be.
+What was read from it is what has come but for what lies there unread (tcp(7): TCP_INFO, SIOCOUTQ,
 SIOCINQ). An end (FIN) counts as one byte. Where a count begins does not matter here: only
 differences are used.
 """

@@ -17,8 +17,10 @@ from typing import Protocol
 from ..handover.connections import Tunnel, Waiting
 from .backend import Backend
 from .client import Client
+from .connection import Connection
 from .counters import Refusal
 from .handshake import NEWS, ContextFor, Handshake
+from .kept import KeptEnd
 from .limits import Limits
 from .passthrough import Uplink
 from .poller import IN, NEVER, Poller
@@ -42,6 +44,16 @@ class Observer(Protocol):
     def finished(self, client: Client, target: Target | None) -> None: ...
 
 
+class Keeper(Protocol):
+    """Who has tunnels held so that they outlive this process."""
+
+    def keep(self, near: TunnelEnd) -> None:
+        """A tunnel has begun; `near` is its client's end."""
+
+    def let_go(self, end: TunnelEnd) -> None:
+        """An end is gone."""
+
+
 class Proxy:
     """See the module. `on_result(endpoint, ok)` is told what became of connections to backends;
     `challenge(host, token)` answers for /.well-known/acme-challenge/ or returns None;
@@ -59,6 +71,7 @@ class Proxy:
         self.observer: Observer | None = None
         self.trusted: Sequence[IPv4Network | IPv6Network] = ()
         self.context_for: ContextFor = lambda _server_name: None
+        self.keeper: Keeper | None = None
         self.on_refused: Callable[[Refusal], None] = lambda _reason: None
         self.clients: dict[Client, None] = {}
         self.handshakes: dict[Handshake, None] = {}
@@ -125,8 +138,9 @@ class Proxy:
         """Join both for good; `ahead` is what the client has sent already."""
         idle = self.limits.tunnel_idle
         backend.endpoint.outstanding += 1
-        near = TunnelEnd(client, client.address, idle, self._tunnel_gone)
-        far = TunnelEnd(backend, backend.endpoint, idle, self._tunnel_gone)
+        kind = self._kind(client)
+        near = kind(client, client.address, idle, self._tunnel_gone)
+        far = kind(backend, backend.endpoint, idle, self._tunnel_gone)
         self.tunnels[near] = self.tunnels[far] = target
         # It counts as a connection of its client as before.
         if isinstance(client, Client):
@@ -136,8 +150,18 @@ class Proxy:
         if ahead:
             far.write(ahead)
         near.join(far)
+        if self.keeper is not None:
+            self.keeper.keep(near)
+
+    def _kind(self, client: Connection | None = None) -> type[TunnelEnd]:
+        """How the tunnel of a client is forwarded."""
+        if self.keeper is None or (client is not None and client.is_tls):
+            return TunnelEnd
+        return KeptEnd
 
     def _tunnel_gone(self, end: TunnelEnd) -> None:
+        if self.keeper is not None:
+            self.keeper.let_go(end)
         if isinstance(end.owner, Endpoint):
             end.owner.outstanding -= 1
         else:
@@ -158,16 +182,17 @@ class Proxy:
         state: Tunnel,
         target: Target,
         endpoint: Endpoint,
-    ) -> None:
-        """Go on with a tunnel that was another process's."""
-        gone, idle = self._tunnel_gone, state.idle
-        near = TunnelEnd.adopt(self.poller, client, state.client, state.address, idle, gone)
-        far = TunnelEnd.adopt(self.poller, server, state.server, endpoint, idle, gone)
+    ) -> TunnelEnd:
+        """Go on with a tunnel that was another process's; returns the client's end."""
+        kind, gone, idle = self._kind(), self._tunnel_gone, state.idle
+        near = kind.adopt(self.poller, client, state.client, state.address, idle, gone)
+        far = kind.adopt(self.poller, server, state.server, endpoint, idle, gone)
         self._count(state.address)
         endpoint.outstanding += 1
         self.tunnels[near] = self.tunnels[far] = target
         near.join(far)
         near.deadline = far.deadline = self.poller.now + state.seconds
+        return near
 
     def adopt_handshake(self, sock: socket.socket, address: str) -> None:
         """Take a TLS connection that another process has only looked at."""

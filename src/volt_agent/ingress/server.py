@@ -33,6 +33,7 @@ from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
 from .health import Standing
+from .keeper import HolderKeeper
 from .limits import Limits, affordable
 from .observer import Observer
 from .outside import OutsideNames
@@ -63,8 +64,11 @@ class Ingress:
 
     `open` first, which only binds; then `start`, `follow` for each change, and `run` as a task. The
     snapshot of an agent that observes nothing (`observes` False) does not tell what runs.
-    Automatic certificates are kept below `certificates`.
+    Automatic certificates are kept below `certificates`. At `holder` somebody may be who holds
+    tunnels while there is no agent (`keeper`).
     """
+
+    _keeper: HolderKeeper | None
 
     def __init__(
         self,
@@ -74,8 +78,10 @@ class Ingress:
         certificates: Path,
         *,
         observes: bool = True,
+        holder: Path | None = None,
     ) -> None:
         self._settings, self._bus = settings, bus
+        self._holder, self._keeper = holder, None
         self._poller = Poller()
         self.proxy = Proxy(self._poller, _limits())
         self._health = Prober(self._poller, settings.health)
@@ -121,6 +127,7 @@ class Ingress:
         self._snapshot = snapshot
         self._poller.start()
         self._routing.start(snapshot)
+        self._find_holder()
         self._names.want(self._routing.hosts())
         self._automatic.want(automatic_hosts(snapshot.routes.values()))
         self._want_doors()
@@ -218,6 +225,8 @@ class Ingress:
         cut the rest."""
         self._doors.close()
         await self.proxy.drain(self._settings.stop_timeout if seconds is None else seconds)
+        if self._keeper is not None:
+            self._keeper.close()
         self._health.close()
         self._routing.close()
         self._poller.close()
@@ -323,6 +332,14 @@ class Ingress:
         return self._routing.states(route)
 
     # ---- inside ---------------------------------------------------------------------------------
+
+    def _find_holder(self) -> None:
+        """Go on with the tunnels that the last agent has left there, if there is one."""
+        if self._holder is None:
+            return
+        keeper = HolderKeeper(self.proxy, self._holder, self._target)
+        if keeper.start():
+            self.proxy.keeper = self._keeper = keeper
 
     def _apply_settings(self) -> None:
         self.proxy.trusted = self._settings.trusted
