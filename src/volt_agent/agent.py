@@ -42,6 +42,7 @@ from .events import RulesetTampered, WorkloadStarted
 from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
+from .handover.holder import holder_beside
 from .handover.incumbent import program_on_disk
 from .handover.successor import Inheritance, inherit
 from .host_inbound import closed_listeners, host_policy
@@ -355,7 +356,13 @@ class Agent:
             if self._ingress is None:
                 make = await asyncio.to_thread(_ingress_class)
                 place = Path(self._options.state_dir) / CERTIFICATES_NAME
-                self._ingress = make(self._ingress_settings(), self._manager, self._bus, place)
+                self._ingress = make(
+                    self._ingress_settings(),
+                    self._manager,
+                    self._bus,
+                    place,
+                    holder=holder_beside(self._options.socket),
+                )
                 self._ingress.open(self._registry.snapshot)
                 self._registry.add_follower("ingress", self._ingress)
             return self._ingress

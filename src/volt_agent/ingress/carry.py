@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from ..handover import connections
 from ..handover.connections import Hello, Side, Tunnel, Waiting
@@ -17,23 +18,21 @@ Carried = tuple[connections.Connection, tuple[int, ...]]
 
 
 class Departure:
-    """All connections that can travel, halted: nothing is read from them or written to them until
-    `done` (the other process has them) or `undo` (they go on here). One of both has to be called,
-    once and soon."""
+    """Connections that can travel (at most `most` of a kind), halted: nothing is read from them or
+    written to them until `done` (the other process has them) or `undo` (they go on here). One of
+    both has to be called, once and soon."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, most: int | None = None) -> None:
         self._ends: list[Connection] = []
         self.connections: list[Carried] = []  # with the descriptors, which stay ours
-        for tunnel in _tunnels(proxy):
+        for tunnel in islice(_tunnels(proxy), most):
             self._take(*tunnel)
-        for client in proxy.clients:
-            if client.can_travel:
-                client.halt()
-                self._add(client.state(), client)
-        for handshake in proxy.handshakes:
-            if handshake.can_travel:
-                handshake.halt()
-                self._add(Hello(handshake.address), handshake)
+        for client in islice((each for each in proxy.clients if each.can_travel), most):
+            client.halt()
+            self._add(client.state(), client)
+        for handshake in islice((each for each in proxy.handshakes if each.can_travel), most):
+            handshake.halt()
+            self._add(Hello(handshake.address), handshake)
 
     def __repr__(self) -> str:
         return f"<Departure [{len(self.connections)} connections]>"
@@ -58,16 +57,14 @@ class Departure:
         self.connections.append((state, tuple(each.fd for each in ends)))
 
 
-def _tunnels(proxy: Proxy) -> list[tuple[TunnelEnd, TunnelEnd, Target]]:
+def _tunnels(proxy: Proxy) -> Iterator[tuple[TunnelEnd, TunnelEnd, Target]]:
     """Those whose bytes are nobody's here, and whose route is not about to cut them."""
-    found = []
     for near, target in proxy.tunnels.items():
         far = near.peer
         if isinstance(near.owner, Endpoint) or far is None or near.is_tls:
             continue
         if target is not None and not target.is_deleted and not near.is_closed:
-            found.append((near, far, target))
-    return found
+            yield near, far, target
 
 
 def tunnel_state(near: TunnelEnd, far: TunnelEnd, target: Target) -> Tunnel:
@@ -101,7 +98,7 @@ def adopt(
         endpoint = endpoint_of(target, connection)
         near = proxy.adopt_tunnel(sockets[0], sockets[1], connection, target, endpoint)
         if proxy.keeper is not None:
-            proxy.keeper.keep(near)
+            proxy.keeper.keep_later(near)
 
 
 def endpoint_of(target: Target, tunnel: Tunnel) -> Endpoint:

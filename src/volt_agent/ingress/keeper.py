@@ -10,8 +10,11 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from itertools import islice
+from operator import length_hint
 from pathlib import Path
 
 from ..handover.connections import Kept, Malformed, decode_kept, encode_kept
@@ -66,9 +69,17 @@ class HolderKeeper:
 
     # ---- tunnels --------------------------------------------------------------------------------
 
+    @property
+    def held(self) -> int:
+        return len(self._keys)
+
     def keep(self, near: TunnelEnd) -> None:
         if isinstance(near, KeptEnd) and not self._hold(near):
             self._waiting[near] = None
+
+    def keep_later(self, near: TunnelEnd) -> None:
+        self._waiting[near] = None
+        self.deadline = 0.0
 
     def let_go(self, end: TunnelEnd) -> None:
         self._waiting.pop(end, None)
@@ -109,9 +120,15 @@ class HolderKeeper:
         if self._holder is None and not self._connect():
             return
         self._tell_gone()
-        for near in [*self._waiting]:
-            if isinstance(near, KeptEnd) and self._hold(near):
+        self._hold_all(iter([*self._waiting]))
+
+    def _hold_all(self, ends: Iterator[TunnelEnd]) -> None:
+        """A few in each turn of the loop."""
+        for near in islice(ends, _AT_ONCE):
+            if near in self._waiting and isinstance(near, KeptEnd) and self._hold(near):
                 del self._waiting[near]
+        if self._waiting and length_hint(ends):
+            self._poller.soon(partial(self._hold_all, ends))
 
     # ---- the holder -----------------------------------------------------------------------------
 

@@ -47,8 +47,15 @@ class Observer(Protocol):
 class Keeper(Protocol):
     """Who has tunnels held so that they outlive this process."""
 
+    @property
+    def held(self) -> int:
+        """How many are."""
+
     def keep(self, near: TunnelEnd) -> None:
         """A tunnel has begun; `near` is its client's end."""
+
+    def keep_later(self, near: TunnelEnd) -> None:
+        """The same for one of many."""
 
     def let_go(self, end: TunnelEnd) -> None:
         """An end is gone."""

@@ -205,10 +205,10 @@ class Ingress:
         without ports were configured; with ports it serves again."""
         await self.proxy.drain(self._settings.stop_timeout)
 
-    def depart(self) -> Departure:
-        """Halt all connections that another process can take. New ones are not accepted any more,
-        or shared with it."""
-        return Departure(self.proxy)
+    def depart(self, most: int | None = None) -> Departure:
+        """Halt connections that another process can take, at most `most` of a kind. New ones are
+        not accepted any more, or shared with it."""
+        return Departure(self.proxy, most)
 
     def adopt(self, connection: Connection, descriptors: tuple[int, ...]) -> None:
         """Serve a connection of another process; `start` was before."""
