@@ -62,7 +62,7 @@ class KeptEnd(TunnelEnd):
             if sent:
                 self._touch()
                 self.received += sent
-                discard(self.sock, sent)
+                discard(self.sock, sent, poller.buffer)
         except WOULD_WAIT:
             return
         except OSError:

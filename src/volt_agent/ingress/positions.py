@@ -72,9 +72,9 @@ def half_done(source: socket.socket, sink: socket.socket, baseline: int) -> int:
     return ahead
 
 
-def discard(sock: socket.socket, count: int) -> None:
-    """Take so many bytes, which lie there, without looking at them (MSG_TRUNC). Raises OSError."""
-    scratch = bytearray(min(count, 65_536))
+def discard(sock: socket.socket, count: int, scratch: bytearray) -> None:
+    """Take so many bytes, which lie there, without looking at them (MSG_TRUNC): nothing is written
+    to `scratch`, which says how many at once. Raises OSError."""
     while count > 0:
         taken = sock.recv_into(scratch, min(count, len(scratch)), socket.MSG_TRUNC)
         if not taken:
@@ -86,8 +86,9 @@ def recover(near: socket.socket, far: socket.socket, forth: int, back: int) -> i
     """Finish what was half done between two sockets when their process died; how many bytes that
     were. `forth` is the baseline from `near` to `far`, `back` the other. Raises Broken, OSError."""
     ahead = half_done(near, far, forth), half_done(far, near, back)
-    discard(near, ahead[0])
-    discard(far, ahead[1])
+    scratch = bytearray(65_536)
+    discard(near, ahead[0], scratch)
+    discard(far, ahead[1], scratch)
     return sum(ahead)
 
 
