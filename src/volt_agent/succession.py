@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 COMMANDS_WAIT = 10.0
 # How often what has become idle meanwhile follows the others, while this agent drains.
 FOLLOW = 0.02
+# Connections that travel together: each rests while these are packed and unpacked.
+FEW = 32
 _KEPT_OPEN = "dhcp-"  # the sockets that are closed while the agent rests, by the start of the name
 
 
@@ -170,7 +172,8 @@ class Succession:
         assert self._successor is not None
         await self._let_go()
         ingress.succeeded()
-        await self._send(ingress, even_none=True)
+        with suppress(ChannelClosedError):  # so that it knows to be the main process
+            await self._successor.give([(encode([]), [])], time.monotonic())
         async with anyio.create_task_group() as group:
             group.start_soon(names.close)
             group.start_soon(self._send_the_rest, ingress)
@@ -194,22 +197,21 @@ class Succession:
 
     async def _send_the_rest(self, ingress: Ingress) -> None:
         while True:
-            await anyio.sleep(FOLLOW)
-            await self._send(ingress)
+            were_any = await self._send(ingress)
+            await anyio.sleep(0.0 if were_any else FOLLOW)
 
-    async def _send(self, ingress: Ingress, even_none: bool = False) -> None:
+    async def _send(self, ingress: Ingress) -> bool:
+        """Send a few connections; whether there were any."""
         assert self._successor is not None
-        since, departure = time.monotonic(), ingress.depart()
+        since, departure = time.monotonic(), ingress.depart(FEW)
         try:
-            parcels = [*packets(departure.connections)]
-            if even_none and not parcels:
-                parcels = [(encode([]), [])]
             with anyio.CancelScope(shield=True):
-                await self._successor.give(parcels, since)
+                await self._successor.give(packets(departure.connections), since)
         except ChannelClosedError:
             departure.undo()
-        else:
-            departure.done()
+            return False
+        departure.done()
+        return bool(departure.connections)
 
     # ---- as the heir ----------------------------------------------------------------------------
 
