@@ -86,9 +86,9 @@ def recover(near: socket.socket, far: socket.socket, forth: int, back: int) -> i
     """Finish what was half done between two sockets when their process died; how many bytes that
     were. `forth` is the baseline from `near` to `far`, `back` the other. Raises Broken, OSError."""
     ahead = half_done(near, far, forth), half_done(far, near, back)
-    scratch = bytearray(65_536)
-    discard(near, ahead[0], scratch)
-    discard(far, ahead[1], scratch)
+    for source, count in zip((near, far), ahead, strict=True):
+        if count:
+            discard(source, count, bytearray(min(count, 65_536)))
     return sum(ahead)
 
 
