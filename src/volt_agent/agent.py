@@ -301,8 +301,9 @@ class Agent:
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
         self._say_ready()
-        planes.start_soon(self._succession.arrive, ingress, name="hand-over")
         await asyncio.to_thread(codec)
+        await self._tried_enforcement.wait()
+        planes.start_soon(self._succession.arrive, ingress, name="hand-over")
 
     async def _start_firewall(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         outcome = await self._firewall.start(self._registry.snapshot)

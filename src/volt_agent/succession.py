@@ -45,8 +45,12 @@ log = logging.getLogger(__name__)
 COMMANDS_WAIT = 10.0
 # How often what has become idle meanwhile follows the others, while this agent drains.
 FOLLOW = 0.02
+NEXT = 0.0005  # and how often whether the successor has time for the next ones
 # Connections that travel together: each rests while these are packed and unpacked.
 FEW = 32
+# A successor's loop is calm when this many turns in a row are this short (seconds), and is taken to
+# be after CALM_WAIT at the latest.
+CALM_TURNS, TURN, CALM_WAIT = 20, 0.005, 1.0
 _KEPT_OPEN = "dhcp-"  # the sockets that are closed while the agent rests, by the start of the name
 
 
@@ -196,9 +200,11 @@ class Succession:
         await home.store.close()
 
     async def _send_the_rest(self, ingress: Ingress) -> None:
+        assert self._successor is not None
         while True:
-            were_any = await self._send(ingress)
-            await anyio.sleep(0.0 if were_any else FOLLOW)
+            # What is given before the successor has time for it would rest for nothing.
+            were_any = self._successor.keeps_up and await self._send(ingress)
+            await anyio.sleep(NEXT if were_any or not self._successor.keeps_up else FOLLOW)
 
     async def _send(self, ingress: Ingress) -> bool:
         """Send a few connections; whether there were any."""
@@ -220,6 +226,7 @@ class Succession:
         inheritance = self._inheritance
         if inheritance is None:
             return
+        await _calm()
         channel = inheritance.channel
         channel.set_blocking(False)
         waited = time.monotonic() - inheritance.since
@@ -258,6 +265,17 @@ class Succession:
             changes_waited_ms=last.changes_waited_ms,
             connections=last.connections + connections,
         )
+
+
+async def _calm() -> None:
+    """Wait until the loop has the time for connections: right after a start its turns are long, and
+    meanwhile the incumbent serves them. Not for ever: a busy machine is never calm."""
+    loop = asyncio.get_running_loop()
+    until, quick = loop.time() + CALM_WAIT, 0
+    while quick < CALM_TURNS and loop.time() < until:
+        began = loop.time()
+        await asyncio.sleep(TURN / 2)
+        quick = quick + 1 if loop.time() - began < TURN else 0
 
 
 def _adopt(ingress: Ingress, state: bytes, descriptors: list[int]) -> int:

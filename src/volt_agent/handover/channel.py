@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import array
 import asyncio
+import fcntl
 import os
 import socket
+import termios
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -50,6 +52,13 @@ class Channel:
 
     def set_blocking(self, blocks: bool) -> None:
         self._sock.setblocking(blocks)
+
+    @property
+    def has_been_read(self) -> bool:
+        """Whether the other side has received all that was sent, or has ended (unix_ioctl() in
+        net/unix/af_unix.c)."""
+        count = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        return not any(count)
 
     # ---- without a loop -------------------------------------------------------------------------
 

@@ -111,6 +111,11 @@ class Successor:
             finally:
                 os.close(file)
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether it has received what was given so far."""
+        return self._channel.has_been_read
+
     async def finish(self) -> None:
         """Nothing more comes."""
         with suppress(ChannelClosedError):
