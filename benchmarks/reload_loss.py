@@ -60,11 +60,11 @@ def main() -> None:
     with Host() as host:
         host.start_agent()
         origin = Web(host, "serve", "host:9000")
-        _show(figures, "volt", volt(host, changes, reloads), limited=True)
+        show(figures, "volt", volt(host, changes, reloads), limited=True)
         report, workers = nginx(host, changes + reloads)
-        _show(figures, "nginx", report, limited=False)
+        show(figures, "nginx", report, limited=False)
         figures.value("nginx: processes afterwards, of 2", workers, "")
-        _show(figures, "Caddy", caddy(host, changes + reloads), limited=False)
+        show(figures, "Caddy", caddy(host, changes + reloads), limited=False)
         origin.stop()
     for what, samples in asyncio.run(additions(20 if quick else 200)).items():
         median = figures.samples(what, samples)
@@ -91,7 +91,7 @@ def volt(host: Host, changes: int, reloads: int) -> Mapping[str, int]:
         for number in range(changes):
             change(number)
 
-    return _under_load(host, 80, change_all)
+    return under_load(host, 80, change_all)
 
 
 def nginx(host: Host, reloads: int) -> tuple[Mapping[str, int], int]:
@@ -123,7 +123,7 @@ def nginx(host: Host, reloads: int) -> tuple[Mapping[str, int], int]:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         workers = 1 + len(children.read_text().split())
 
-    report = _under_load(host, 8081, reload)
+    report = under_load(host, 8081, reload)
     process.end(within=20)
     return report, workers
 
@@ -159,7 +159,7 @@ def caddy(host: Host, reloads: int) -> Mapping[str, int]:
                 f"http://{CADDY_CONTROL}/load",
             )  # fmt: skip
 
-    report = _under_load(host, 8082, reload)
+    report = under_load(host, 8082, reload)
     process.end(within=20)
     return report
 
@@ -168,7 +168,7 @@ def _listens(host: Host, port: int) -> bool:
     return f":{port} " in host.run("ss", "-Hltn").stdout
 
 
-def _under_load(host: Host, port: int, change: Callable[[], object]) -> Mapping[str, int]:
+def under_load(host: Host, port: int, change: Callable[[], object]) -> Mapping[str, int]:
     # From the host itself: the firewall does not know nginx.
     load = Web(
         host, "load", f"{HOST_ADDRESS}:{port}", str(CLIENTS), str(TUNNELS), "app.example.com"
@@ -177,7 +177,7 @@ def _under_load(host: Host, port: int, change: Callable[[], object]) -> Mapping[
     return load.stop()
 
 
-def _show(figures: Figures, who: str, report: Mapping[str, int], *, limited: bool) -> None:
+def show(figures: Figures, who: str, report: Mapping[str, int], *, limited: bool) -> None:
     answered, again = report.get("200", 0), report.get("asked again", 0)
     tunnel_failures = sum(n for what, n in report.items() if what.startswith("tunnel failed"))
     kept = report.get("tunnels", 0)

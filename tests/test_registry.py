@@ -227,3 +227,23 @@ def test_concurrent_commits_are_decided_one_after_the_other() -> None:
         assert len(subnets) == 20
 
     asyncio.run(scenario())
+
+
+def test_after_a_rest_the_store_counts() -> None:
+    """Commits wait meanwhile; what somebody else has written is published when it goes on."""
+
+    async def scenario() -> None:
+        parts = Parts()
+        await parts.registry.open()
+        await parts.create("backend")
+        await parts.registry.rest()
+        waiting = asyncio.ensure_future(parts.create("late"))
+        theirs = create_network(parts.registry.snapshot, AROUND, "theirs")
+        ours = parts.registry.snapshot.networks["backend"]
+        await parts.disk.write(Change(put=theirs.put, delete=(ours,)))
+        assert not waiting.done()
+        await parts.registry.go_on()
+        await waiting
+        assert parts.ruleset.in_force == await parts.stored() == {"theirs", "late"}
+
+    asyncio.run(scenario())

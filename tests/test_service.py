@@ -265,3 +265,29 @@ def test_sockets_for_another_process_are_left_alone() -> None:
     """$LISTEN_PID names who is meant."""
     told, _ = handed_over("one", "one", pid="1")
     assert (told["one"], told["unclaimed"]) == (None, [])
+
+
+def test_a_successor_gets_what_is_open(listener: Listener) -> None:
+    """Sockets by name, kept by the manager or not, but for those that are closed or forgotten."""
+    manager = ServiceManager(listener.environment)
+    with socket.socket() as held, socket.socket() as closed, socket.socket() as forgotten:
+        held.bind(("127.0.0.1", 0))
+        for name, each in (("held", held), ("closed", closed), ("forgotten", forgotten)):
+            manager.hold(name, each)
+        closed.close()
+        manager.forget("forgotten")
+        duplicates = manager.duplicates()
+        assert duplicates.keys() == {"held"}
+        heir = ServiceManager({}, given=duplicates)
+        inherited = heir.inherited("held")
+        assert inherited is not None
+        with inherited:
+            assert inherited.getsockname() == held.getsockname()
+
+
+def test_a_successor_is_told_of_the_manager(listener: Listener) -> None:
+    """But not whom the watchdog watches: that changes with the main process."""
+    environment = {**listener.environment, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}
+    manager = ServiceManager(environment)
+    assert manager.environment.keys() == {"NOTIFY_SOCKET", "WATCHDOG_USEC"}
+    assert ServiceManager(dict(manager.environment)).watchdog == 1.5

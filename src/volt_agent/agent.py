@@ -11,13 +11,13 @@ import asyncio
 import logging
 import signal
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
-from . import upkeep
+from . import __version__, upkeep
 from .bus import Bus
 from .config import Config
 from .control.event_log import EventLog
@@ -28,19 +28,23 @@ from .control.sockets import (
     bind_control_socket,
     bind_status_socket,
     inherited_control_socket,
+    inherited_status_socket,
 )
 from .default_network import DefaultNetwork
 from .dhcp.server import DhcpServer
 from .dns.server import NameServer
-from .errors import VoltError
+from .errors import Refused, VoltError
 from .events import WorkloadStarted
 from .firewall.coexistence import Coexistence
 from .firewall.plane import Firewall
 from .firewall.revoker import Revoker
 from .gateways import Gateways
+from .handover.holder import holder_beside
+from .handover.incumbent import program_on_disk
+from .handover.successor import Inheritance, inherit
 from .host_doors import HostDoors
 from .ingress.settings import CERTIFICATES_NAME
-from .kernel.claim import claim_namespace
+from .kernel.claim import claim_namespace, inherited_claim
 from .kernel.linux import LinuxEdge
 from .kernel.nft import Nft
 from .kernel.pyroute import codec
@@ -66,6 +70,8 @@ from .runtimes.ports import BridgePorts
 from .service import ServiceManager
 from .settings import Settings
 from .store import SqliteStore
+from .succession import Household, Succession
+from .supervise import Shift
 from .supervise import start as start_task
 from .switches import Switches
 
@@ -84,6 +90,8 @@ CUT_WAIT = 1.0
 # The control plane is loaded once names are answered, or after this many seconds.
 CONTROL_WAIT = 1.0
 CONTROL_SOCKET = "control"  # its name among the sockets of the service manager
+# Those that only a successor gets, by name: what the agent has bound itself.
+OWN_CONTROL_SOCKET, STATUS_SOCKET = "control-own", "status"
 
 
 def run(options: AgentOptions) -> int:
@@ -91,14 +99,19 @@ def run(options: AgentOptions) -> int:
 
     Raises VoltError if the agent cannot start or go on.
     """
-    return run_agent(options, lambda config: Agent(options, config).run())
+    inheritance = inherit(options)
+    return run_agent(options, lambda config: Agent(options, config, inheritance).run())
 
 
 class Agent:
-    """One agent, one run. `run` is its whole life."""
+    """One agent, one run. `run` is its whole life. `inheritance` is what the agent has left that
+    started this one, if one did."""
 
-    def __init__(self, options: AgentOptions, config: Config) -> None:
-        self._options, self._manager = options, ServiceManager()
+    def __init__(
+        self, options: AgentOptions, config: Config, inheritance: Inheritance | None = None
+    ) -> None:
+        self._options, self._inheritance = options, inheritance
+        self._manager = ServiceManager(given=inheritance.sockets if inheritance else None)
         self._settings = settings = Settings(config, Switches(options.switches))
         self._began = time.monotonic()
         self._state: messages.State = "starting"
@@ -106,7 +119,8 @@ class Agent:
         self._reset = Reset(self._stop)
         self._bus = Bus()
         self._events = EventLog(self._bus)  # from the first one on
-        self._store = SqliteStore(Path(options.state_dir))
+        lock = inheritance.lock if inheritance is not None else None
+        self._store = SqliteStore(Path(options.state_dir), lock)
         self._registry = Registry(self._store)
         self._edge = LinuxEdge(self._bus)
         self._default = DefaultNetwork(self._registry, self._edge, options.config)
@@ -127,7 +141,10 @@ class Agent:
             self._registry,
             certificates,
             self._coexistence.who_takes,
+            holder_beside(options.socket),
         )
+        self._control: ControlPlane | None = None
+        self._program = program_on_disk()
         self._doors = HostDoors(self._registry, settings, self._ingress)
         self._reconciler = Reconciler(
             self._registry, self._edge, self._bus, ResolvConf(), self._gateways.open
@@ -160,17 +177,16 @@ class Agent:
         """Start, work until told to stop, stop in order; returns the exit status."""
         self._listen_to_signals()
         async with AsyncExitStack() as stack:
-            listeners = await self._take_what_is_ours(stack)
+            self._listeners = listeners = await self._take_what_is_ours(stack)
             await self._start_kernel(stack)
             check_links_known(self._registry.snapshot, self._edge.mirror, self._options.state_dir)
             async with anyio.create_task_group() as outer:
                 outer.start_soon(self._start_control, outer, listeners, name="control")
                 async with anyio.create_task_group() as planes:
+                    self._succession = self._make_succession(Shift(planes))
                     await self._start_planes(planes, stack)
                     await self._stop.wait()
-                    self._state = "stopping"
-                    self._manager.notify(stopping=1)
-                    await self._ingress.close()
+                    await self._end_serving()
                     planes.cancel_scope.cancel()
                 if self._reset.is_asked:
                     await self._take_out()
@@ -178,15 +194,28 @@ class Agent:
         log.info("stopped")
         return 0
 
+    async def _end_serving(self) -> None:
+        self._state = "stopping"
+        await self._succession.abort()
+        if self._succession.is_over:
+            for each in self._listeners:
+                each.leave()
+            await self._succession.leave(self._names, await self._ingress.load())
+            return
+        self._manager.notify(stopping=1)
+        await self._ingress.close()
+
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         self._reloader.listen()
+        loop.add_signal_handler(signal.SIGUSR2, self._upgrade_on_signal)
 
     async def _take_what_is_ours(self, stack: AsyncExitStack) -> list[Listener]:
         """The control socket and the store: there can be one agent only."""
-        stack.enter_context(claim_namespace())
+        claim = inherited_claim(self._inheritance.claim) if self._inheritance else claim_namespace()
+        self._claim = stack.enter_context(claim)
         listeners = self._bind()
         for each in listeners:
             stack.callback(each.close)
@@ -195,20 +224,36 @@ class Agent:
         return listeners
 
     def _bind(self) -> list[Listener]:
-        inherited = self._manager.inherited(CONTROL_SOCKET)
-        control = (
-            inherited_control_socket(inherited)
-            if inherited is not None
-            else bind_control_socket(self._options.socket, volt_group())
-        )
+        control = self._bind_control()
         listen = self._settings.config.status.listen
         if listen is None:
             return [control]
         try:
-            return [control, bind_status_socket(str(listen))]
+            return [control, self._bind_status(str(listen))]
         except VoltError as error:
             log.error("%s; the control socket serves the same", error.message)
             return [control]
+
+    def _bind_control(self) -> Listener:
+        given = self._manager.inherited(CONTROL_SOCKET)
+        if given is not None:
+            return inherited_control_socket(given)
+        path = self._options.socket
+        left = self._manager.inherited(OWN_CONTROL_SOCKET)
+        control = (
+            inherited_control_socket(left, path)
+            if left is not None
+            else bind_control_socket(path, volt_group())
+        )
+        self._manager.hold(OWN_CONTROL_SOCKET, control.sock)
+        return control
+
+    def _bind_status(self, listen: str) -> Listener:
+        left = self._manager.inherited(STATUS_SOCKET)
+        status = inherited_status_socket(left, listen) if left is not None else None
+        status = status or bind_status_socket(listen)
+        self._manager.hold(STATUS_SOCKET, status.sock)
+        return status
 
     async def _start_kernel(self, stack: AsyncExitStack) -> None:
         await self._edge.start()
@@ -228,9 +273,10 @@ class Agent:
         # First: the kernel makes a port while the others take in the workload's start.
         self._registry.add_follower(None, self._reconciler)
         self._registry.add_follower(None, self._revoker)
-        start_task(planes, "revoker", self._revoker.run)
+        writers = self._shift
+        writers.start("revoker", self._revoker.run)
         start_task(planes, "enforcement", self._enforcement.run)
-        start_task(planes, "coexistence", self._coexistence.run)
+        writers.start("coexistence", self._coexistence.run)
         self._registry.add_follower(None, self._coexistence)
         self._registry.add_follower(None, self._keeper)
         self._reconciler.ports.resolver = self._settings.resolver
@@ -238,26 +284,28 @@ class Agent:
         stack.push_async_callback(self._names.close)
         stack.push_async_callback(self._dhcp.close)
         await self._start_runtimes(stack)
-        start_task(planes, "firewall mender", self._mend_firewall)
-        start_task(planes, "lifecycle", self._lifecycle.run)
-        start_task(planes, "machined", self._machined.run)
+        writers.start("firewall mender", self._mend_firewall)
+        writers.start("lifecycle", self._lifecycle.run)
+        writers.start("machined", self._machined.run)
         # What runs has to be known first: the port of a workload that does not run is taken away.
         await self._lifecycle.settled()
         self._reconciler.mark_all()
-        start_task(planes, "reconciler", self._reconciler.run)
-        start_task(planes, "unconfirmed changes", self._keeper.run)
+        writers.start("reconciler", self._reconciler.run)
+        writers.start("unconfirmed changes", self._keeper.run)
         await self._open_servers()
         ingress = await self._ingress.load()
         self._manager.close_unclaimed()
         await self._reconciler.settled_all(Rank.PORT)
-        start_task(planes, "leases", self._dhcp.run)
+        writers.start("leases", self._dhcp.run)
         await ingress.start(self._registry.snapshot, self._doors.update)
-        start_task(planes, "ingress", ingress.run)
-        start_task(planes, "patrol", self._patrol)
+        writers.start("ingress", ingress.run)
+        writers.start("patrol", self._patrol)
         if self._manager.watchdog is not None:
             start_task(planes, "watchdog", self._feed_watchdog)
         self._say_ready()
         await asyncio.to_thread(codec)
+        await self._enforcement.holds()
+        planes.start_soon(self._succession.arrive, ingress, name="hand-over")
 
     async def _start_firewall(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         outcome = await self._firewall.start(self._registry.snapshot)
@@ -269,7 +317,7 @@ class Agent:
         log.info("firewall %s", outcome)
         if outcome == "loaded" and self._registry.snapshot.host.inbound == "deny":
             await self._doors.begin_settling()
-            planes.start_soon(self._doors.settle, name="settle")
+            self._shift.start("settle", self._doors.settle)
 
     async def _start_runtimes(self, stack: AsyncExitStack) -> None:
         for runtime in (
@@ -346,7 +394,7 @@ class Agent:
             await self._gateways.serving.wait()
         parts = self._parts(await self._ingress.load())
         # In a thread: names are answered while a third of the agent's modules is read.
-        plane = await asyncio.to_thread(_control_plane, parts)
+        self._control = plane = await asyncio.to_thread(_control_plane, parts)
         plane.start(tasks, listeners)
 
     def _parts(self, ingress: Ingress) -> Parts:
@@ -372,6 +420,9 @@ class Agent:
             reload=self._reloader.reload,
             reset=self._reset.ask,
             switch=self._switcher.switch,
+            upgrade=self._upgrade,
+            generation=self._succession.generation,
+            hand_over=lambda: self._succession.last,
         )
 
     async def _connections_cut(self) -> None:
@@ -384,6 +435,53 @@ class Agent:
 
     def _bridges(self) -> list[str]:
         return [each.bridge for each in self._snapshot().networks.values()]
+
+    # ---- upgrade --------------------------------------------------------------------------------
+
+    def _make_succession(self, shift: Shift) -> Succession:
+        self._shift = shift
+        household = Household(
+            control=lambda: self._control,
+            cut=self._connections_cut,
+            shift=shift,
+            dhcp=self._dhcp,
+            registry=self._registry,
+            store=self._store,
+            manager=self._manager,
+            claim=self._claim,
+            reopen=self._reopen,
+            after=self._look_after_rest,
+        )
+        return Succession(household, self._inheritance)
+
+    def _reopen(self) -> None:
+        if not self._gateways.open_all():
+            self._reconciler.mark_all()
+
+    async def _look_after_rest(self) -> None:
+        """A successor may have been at work: bring back what it changed."""
+        if not await self._firewall.verify():
+            await self._firewall.restore()
+        self._reconciler.mark_all()
+
+    async def _upgrade(self, params: messages.Upgrade) -> messages.Upgraded:
+        """Have the program on the disk take over. Raises Refused and Failed: it did not."""
+        if self._state != "ready" or self._stop.is_set():
+            raise Refused(f"the agent is {self._state}", "try again when it is ready")
+        if params.if_newer and program_on_disk() == self._program:
+            return messages.Upgraded(
+                pid=0, version=__version__, generation=self._succession.generation, seconds=0.0
+            )
+        done = await self._succession.upgrade(params.timeout)
+        self._stop.set()
+        return done
+
+    def _upgrade_on_signal(self) -> None:
+        self._by_signal = asyncio.get_running_loop().create_task(self._try_upgrade())
+
+    async def _try_upgrade(self) -> None:
+        with suppress(VoltError):  # the log has it
+            await self._upgrade(messages.Upgrade())
 
     async def _take_out(self) -> None:
         await self._dhcp.close()

@@ -6,6 +6,7 @@ should wait for a name while they are read.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from functools import partial
@@ -40,6 +41,7 @@ from .control.peer import access_of_this_process
 from .control.server import ControlServer
 from .control.sockets import Listener
 from .dns.settings import ZONE
+from .errors import Refused
 from .parts import Parts
 from .process import resident_bytes, started
 from .supervise import start as start_task
@@ -54,23 +56,66 @@ class ControlPlane:
         self._metrics = Metrics()
         self._lag = LoopLag(self._metrics.observe_lag)
         _register(self._metrics, parts)
+        self._server: ControlServer | None = None
+        self._under_way = 0  # calls, but for upgrades
+        self._may_call = asyncio.Event()
+        self._may_call.set()
+        self._all_answered = asyncio.Event()
+        self._has_left = False
 
     def start(self, tasks: anyio.abc.TaskGroup, listeners: list[Listener]) -> None:
         handlers = _handlers(self._parts)
         api = Api(
-            {name: partial(self._once_up, handler) for name, handler in handlers.items()},
+            {name: partial(self._call, name, handler) for name, handler in handlers.items()},
             Probes(self._is_ready, self._status, self._render_metrics),
             self._parts.events,
             access_of_this_process(),
             observe=self._metrics.observe_call,
         )
-        start_task(tasks, "control", ControlServer(api, listeners).serve)
+        self._server = ControlServer(api, listeners)
+        start_task(tasks, "control", self._server.serve)
         start_task(tasks, "loop lag", self._lag.run)
 
-    async def _once_up(self, handler: Handler, params: Struct) -> object:
+    async def rest(self, within: float) -> None:
+        """Accept nobody, and finish what was asked; what is asked now waits until `go_on`. Raises
+        Refused if a command takes longer than `within` seconds."""
+        self._may_call.clear()
+        if self._server is not None:
+            self._server.rest()
+        with anyio.move_on_after(within):
+            while self._under_way:
+                self._all_answered.clear()
+                await self._all_answered.wait()
+        if self._under_way:
+            raise Refused("another command is under way", "try again when it has ended")
+
+    def go_on(self) -> None:
+        """Answer again."""
+        if self._server is not None:
+            self._server.go_on()
+        self._may_call.set()
+
+    def leave(self) -> None:
+        """Another process answers from now on: who still asks here is told so."""
+        self._has_left = True
+        if self._server is not None:
+            self._server.leave()
+        self._may_call.set()
+
+    async def _call(self, name: str, handler: Handler, params: Struct) -> object:
         """A call that comes during the start waits for its end instead of failing."""
         await self._parts.is_up.wait()
-        return await handler(params)
+        if name == messages.UPGRADE.name:
+            return await handler(params)
+        await self._may_call.wait()
+        if self._has_left:
+            raise Refused("a new version of the agent has taken over", "ask again")
+        self._under_way += 1
+        try:
+            return await handler(params)
+        finally:
+            self._under_way -= 1
+            self._all_answered.set()
 
     def _render_metrics(self) -> bytes:
         return self._metrics.render() + self._parts.ingress.metrics()
@@ -102,6 +147,8 @@ class ControlPlane:
             loop_lag_p99_ms=round(self._lag.percentile(0.99) * 1e3, 2),
             memory=resident_bytes(),
             problems=problems,
+            generation=parts.generation,
+            hand_over=parts.hand_over(),
         )
 
 
@@ -129,7 +176,7 @@ def _handlers(parts: Parts) -> Handlers:
         TuneHandlers(Tuner(registry, edge)),
         WorkloadHandlers(registry),
         ContainerHandlers(registry, parts.reconciler, edge, firewall, bus, ZONE),
-        AgentHandlers(parts.reload, parts.reset, parts.switch),
+        AgentHandlers(parts.reload, parts.reset, parts.switch, parts.upgrade),
     )
     calls = {name: handler for group in groups for name, handler in group.handlers().items()}
     compose = ComposeHandlers(

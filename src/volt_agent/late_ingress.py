@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class LateIngress:
     """`certificates` is the directory of the automatic ones; `who_takes` names who else leads a
-    port of the host elsewhere."""
+    port of the host elsewhere, `holder` is the socket of who holds tunnels."""
 
     def __init__(
         self,
@@ -29,10 +29,11 @@ class LateIngress:
         registry: Registry,
         certificates: Path,
         who_takes: Callable[[int, Collection[str]], str | None],
+        holder: Path | None,
     ) -> None:
         self._settings, self._manager, self._bus = settings, manager, bus
         self._registry, self._certificates = registry, certificates
-        self._who_takes = who_takes
+        self._who_takes, self._holder = who_takes, holder
         self._ingress: Ingress | None = None
         self._lock = asyncio.Lock()
 
@@ -47,6 +48,7 @@ class LateIngress:
                     self._bus,
                     self._certificates,
                     who_takes=self._who_takes,
+                    holder=self._holder,
                 )
                 self._ingress.open(self._registry.snapshot)
                 self._registry.add_follower("ingress", self._ingress)

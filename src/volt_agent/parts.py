@@ -52,3 +52,6 @@ class Parts(Struct, frozen=True, eq=False):
     reload: Callable[[], Awaitable[messages.Reloaded]]
     reset: Callable[[bool], Awaitable[messages.ResetReport]]
     switch: Callable[[messages.Switch], Awaitable[messages.Switched]]
+    upgrade: Callable[[messages.Upgrade], Awaitable[messages.Upgraded]]
+    generation: int
+    hand_over: Callable[[], messages.HandOver | None]

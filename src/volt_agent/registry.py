@@ -127,6 +127,22 @@ class Registry:
             planes["firewall"] = ms
         return self._publish(Commit(old, new, change, planes))
 
+    async def rest(self) -> None:
+        """Finish the commit that is under way; all others wait until `go_on`."""
+        await self._lock.acquire()
+
+    async def go_on(self) -> None:
+        """Commit again, from what the store holds now: somebody else may have written meanwhile.
+        Raises StoreFailed, and then commits still wait."""
+        change = difference(self.snapshot, await self._store.open())
+        if not change.is_empty:
+            new = self.snapshot.apply(change)
+            planes = (
+                {} if self._guard is None else {"firewall": await self._guard.apply(new, change)}
+            )
+            self._publish(Commit(self.snapshot, new, change, planes))
+        self._lock.release()
+
     async def _commit(self, decide: Decision, decided: _Decided | None) -> Commit:
         async with self._lock:
             if decided is None or decided.old is not self.snapshot:
@@ -175,3 +191,12 @@ class Registry:
         except VoltError as error:
             # The next restore or restart compiles from the snapshot, which never had the change.
             log.error("cannot take back a firewall change that was not stored: %s", error)
+
+
+def difference(before: Snapshot, stored: Change) -> Change:
+    """What leads from `before` to what is `stored` (puts of all desired objects)."""
+    there = {(type(each), each.key) for each in stored.put}
+    return Change(
+        put=tuple(each for each in stored.put if before.find(each) != each),
+        delete=tuple(each for each in before.desired() if (type(each), each.key) not in there),
+    )

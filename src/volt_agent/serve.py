@@ -35,6 +35,7 @@ from .control.peer import access_of_this_process, volt_group
 from .control.server import ControlServer
 from .control.sockets import bind_control_socket
 from .errors import Failed, Refused
+from .handover.holder import holder_beside
 from .ingress.server import Ingress
 from .ingress.settings import CERTIFICATES_NAME, IngressSettings
 from .options import AgentOptions
@@ -86,7 +87,12 @@ class IngressOnly:
         self._registry = Registry(self._store)
         certificates = Path(options.state_dir) / CERTIFICATES_NAME
         self._ingress = Ingress(
-            self._settings(), ServiceManager(), self._bus, certificates, observes=False
+            self._settings(),
+            ServiceManager(),
+            self._bus,
+            certificates,
+            observes=False,
+            holder=holder_beside(options.socket),
         )
 
     async def run(self) -> int:

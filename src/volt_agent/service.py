@@ -18,8 +18,9 @@ import os
 import re
 import socket
 import time
+import weakref
 from collections import deque
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 _SEND_TIMEOUT = 0.005
 _SEND_AGAIN = 0.05
 _UNSENT_MAX = 1024
+# What a successor has to know of the manager. WATCHDOG_PID is left out: it is another process.
+_FOR_SUCCESSORS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "FDSTORE")
 _NAME = re.compile(r"[A-Za-z0-9.-]{1,255}")
 
 
@@ -38,11 +41,17 @@ class ServiceManager:
 
     `environment` is read once and what concerns this process alone is taken out of it, so that no
     child believes to be spoken to. `watchdog` is how often to send `watchdog=1`, in seconds (half
-    of what the manager waits), or None.
+    of what the manager waits), or None. `given` are the sockets of an agent that has handed over,
+    by name; `environment` (attribute) is what our own successor needs.
     """
 
-    def __init__(self, environment: MutableMapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: MutableMapping[str, str] | None = None,
+        given: Mapping[str, int] | None = None,
+    ) -> None:
         taken = os.environ if environment is None else environment
+        self.environment = {each: taken[each] for each in _FOR_SUCCESSORS if each in taken}
         self._address = _address(taken.pop("NOTIFY_SOCKET", ""))
         self.watchdog = _watchdog(taken)
         # Since version 254 systemd says how many descriptors it would keep; before, one has to try.
@@ -50,6 +59,9 @@ class ServiceManager:
         self._given = _take_descriptors(taken)
         # Lines, and descriptors of our own, that wait until the manager listens again.
         self._unsent: deque[tuple[Sequence[str], list[int]]] = deque()
+        for name, descriptor in (given or {}).items():
+            self._given[name] = [descriptor]
+        self._held: dict[str, weakref.ref[socket.socket]] = {}
         self._claimed: set[str] = set()
         self._kept: set[str] = set()
 
@@ -88,6 +100,7 @@ class ServiceManager:
             found.setblocking(False)
             self._claimed.add(name)
             self._kept.add(name)
+            self.hold(name, found)
             return found
         return None
 
@@ -103,10 +116,27 @@ class ServiceManager:
         # FDPOLL=0: without it the manager drops a socket on which the kernel reports an error.
         self._send(["FDSTORE=1", "FDPOLL=0", f"FDNAME={name}"], [sock.fileno()])
         self._kept.add(name)
+        self.hold(name, sock)
+
+    def hold(self, name: str, sock: socket.socket) -> None:
+        """Remember `sock` for a successor of this process, for as long as it is open; the manager
+        does not keep it."""
+        self._held[name] = weakref.ref(sock)
+
+    def duplicates(self) -> dict[str, int]:
+        """A descriptor for each socket that is held and open, by name; they are the caller's."""
+        held = {name: found for name, each in self._held.items() if (found := each()) is not None}
+        return {name: os.dup(each.fileno()) for name, each in held.items() if each.fileno() >= 0}
+
+    def give(self, descriptors: Mapping[str, int]) -> None:
+        """Have these to be `inherited`."""
+        for name, descriptor in descriptors.items():
+            self._given[name] = [descriptor]
 
     def forget(self, name: str) -> None:
         """Have everything that is kept under `name` dropped."""
         self._kept.discard(name)
+        self._held.pop(name, None)
         self._send(["FDSTOREREMOVE=1", f"FDNAME={name}"])
 
     def close_unclaimed(self) -> tuple[str, ...]:

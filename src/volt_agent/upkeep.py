@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import anyio
 
@@ -28,14 +29,15 @@ NOT_ENFORCED = "this kernel does not hold policies within one bridge: modprobe b
 
 async def mend_firewall(bus: Bus, firewall: Firewall, revoker: Revoker, registry: Registry) -> None:
     """Load volt's tables again whenever somebody else has changed them."""
-    async for event in bus.feed(RulesetTampered):
-        assert isinstance(event, RulesetTampered)
-        log.warning("%s changed volt's firewall tables", event.by or "somebody")
-        try:
-            await firewall.repair(event)
-            revoker.look_again(registry.snapshot)
-        except VoltError as error:
-            log.error("cannot load the firewall again: %s", error)
+    with closing(bus.feed(RulesetTampered)) as feed:
+        async for event in feed:
+            assert isinstance(event, RulesetTampered)
+            log.warning("%s changed volt's firewall tables", event.by or "somebody")
+            try:
+                await firewall.repair(event)
+                revoker.look_again(registry.snapshot)
+            except VoltError as error:
+                log.error("cannot load the firewall again: %s", error)
 
 
 async def patrol(edge: Edge, bridges: Callable[[], Sequence[str]], reconciler: Reconciler) -> None:

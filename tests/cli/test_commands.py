@@ -12,7 +12,7 @@ from tests.cli.conftest import Volt
 from tests.control.fake_agent import STATUS
 from tests.control.rig import Rig
 from volt_agent.control.messages import container, names, network
-from volt_agent.control.messages.agent import Reset, Switch
+from volt_agent.control.messages.agent import Reset, Switch, Upgrade
 from volt_agent.control.method import Nothing
 
 NET_LIST = """\
@@ -109,6 +109,7 @@ AGENT_STATUS = """\
 State:            ready
 Version:          0.1.0
 Pid:              42
+Generation:       1
 Started:          2026-01-02T03:04:05Z (1d 1h ago)
 Networks:         2
 Workloads:        3, 1 running
@@ -213,6 +214,12 @@ def test_what_is_printed(rig: Rig, volt: Volt, command: str, printed: str) -> No
             container.WorkloadName(name="api-server"),
         ),
         ("agent reload", "agent.reload", Nothing()),
+        ("agent upgrade", "agent.upgrade", Upgrade()),
+        (
+            "agent upgrade --if-newer --timeout 5",
+            "agent.upgrade",
+            Upgrade(timeout=5.0, if_newer=True),
+        ),
         ("agent switch dns", "agent.switch", Switch(part="dns")),
         ("agent switch ingress off", "agent.switch", Switch(part="ingress", on=False)),
         ("agent switch ingress on", "agent.switch", Switch(part="ingress", on=True)),
@@ -255,6 +262,11 @@ def test_what_is_asked(rig: Rig, volt: Volt, command: str, method: str, params: 
         ("net disconnect web", "web disconnected from backend\n"),
         ("net dns flush", "7 cached answers forgotten\n"),
         ("agent reload", "changed: network.dns.upstream\nneeds a restart: network.mtu\n"),
+        (
+            "agent upgrade",
+            "volt 0.2.0 has taken over: process 43, generation 2, in 1.2 s\n",
+        ),
+        ("agent upgrade --if-newer", "volt 0.2.0 is what runs\n"),
         ("agent switch ingress on", "ingress: on: listens on 80\n"),
         ("agent reset", "removed bridge volt-backend\n"),
     ],

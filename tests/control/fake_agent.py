@@ -116,6 +116,9 @@ class FakeAgent:
             agent.RELOAD: lambda params: agent.Reloaded(
                 changed=["network.dns.upstream"], restart_needed=["network.mtu"]
             ),
+            agent.UPGRADE: lambda params: agent.Upgraded(
+                pid=0 if params.if_newer else 43, version="0.2.0", generation=2, seconds=1.25
+            ),
             agent.SWITCH: lambda params: agent.Switched(
                 part=params.part, on=params.on is not False, detail="on: listens on 80"
             ),

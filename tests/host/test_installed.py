@@ -20,7 +20,7 @@ from tests.support.machine import ROOT, InsideError
 from tests.support.process import Process, wait_until
 from tests.support.traffic import Attempt
 
-UNITS = ("volt-agent.service", "volt-firewall.service", "volt-dns.service", "volt-ingress.service")
+UNITS = tuple(f"volt-{each}.service" for each in ("agent", "firewall", "dns", "ingress", "keep"))
 EXPOSURE = 3.5  # of 10, as systemd-analyze(1) counts
 GATEWAY, WEB_PORT, ECHO_PORT, SITE = "10.0.0.1", 8080, 7, "app.example.com"
 # What the kernel says where the unit's hardening is in the way.

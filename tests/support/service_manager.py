@@ -2,9 +2,10 @@
 
 What it does as systemd does, from sd_notify(3), sd_listen_fds(3) and systemd.service(5):
 notifications count only from the main process; FDSTORE keeps descriptors over restarts and crashes,
-up to a limit, each file once, under a name that must be sound; FDSTOREREMOVE drops by name; a
-descriptor with an error or hang-up leaves the store unless FDPOLL=0 came with it; BARRIER is
-answered; a stop empties the store, a restart does not. `service` runs it in a private host.
+up to a limit, each file once, under a name that must be sound; FDSTOREREMOVE drops by name; MAINPID
+makes another process the main one, be it a child or not; a descriptor with an error or hang-up
+leaves the store unless FDPOLL=0 came with it; BARRIER is answered; a stop empties the store, a
+restart does not. `service` runs it in a private host.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class ServiceManager:
         self.store: list[tuple[str, int]] = []
         self._polled: set[int] = set()
         self.pid: int | None = None
+        self._orphan: int | None = None  # a pidfd of the main process, where it is no child
+        self._former: list[int] = []  # children that were the main process
         self.status: int | None = None
         self.states: dict[str, str] = {}
         self.refused: list[str] = []
@@ -141,7 +144,16 @@ class ServiceManager:
 
     def _reap(self) -> bool:
         """Whether the service has ended; `status` is then set, negative for a signal."""
-        if self.pid is not None:
+        for each in [*self._former]:
+            with suppress(ChildProcessError):
+                if os.waitpid(each, os.WNOHANG)[0] == 0:
+                    continue
+            self._former.remove(each)
+        if self._orphan is not None:
+            if select.select([self._orphan], [], [], 0)[0]:
+                os.close(self._orphan)
+                self.pid = self._orphan = None
+        elif self.pid is not None:
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
                 self.status = os.waitstatus_to_exitcode(status)
@@ -170,9 +182,16 @@ class ServiceManager:
             for fd in descriptors:
                 self._keep(name, fd, polled)
             descriptors = []
+        if "MAINPID" in fields:
+            self._follow(int(fields.pop("MAINPID")))
         fields.pop("BARRIER", None)  # closing its descriptor below is the answer
         self.states |= fields
         _close(descriptors)
+
+    def _follow(self, pid: int) -> None:
+        if self.pid is not None:
+            self._former.append(self.pid)
+        self.pid, self._orphan = pid, os.pidfd_open(pid)
 
     def _keep(self, name: str, fd: int, polled: bool) -> None:
         if not _is_sound(name):

@@ -4,7 +4,8 @@
 where a certificate with its key is given: a request with who answered and what was asked; after
 `Upgrade` it echoes. `... load ADDRESS:PORT CLIENTS
 TUNNELS HOST...` sends requests over kept connections and bytes through tunnels until its stdin
-ends, and then prints what became of them as JSON.
+ends, and then prints what became of them as JSON; over TLS to port 443. CLIENTS may be `20@5`: at
+most five requests a second each.
 """
 
 from __future__ import annotations
@@ -73,9 +74,10 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 class Load:
     """Requests and tunnels until `over` is set. `report` counts answers by status, and failures."""
 
-    def __init__(self, address: str, hosts: list[str]) -> None:
+    def __init__(self, address: str, hosts: list[str], pause: float) -> None:
         self._host, _, self._port = address.partition(":")
-        self._hosts = hosts
+        self._hosts, self._pause = hosts, pause
+        self._tls = _trusting() if self._port == "443" else None
         self._over = asyncio.Event()
         self.report: Counter[str] = Counter()
 
@@ -95,7 +97,7 @@ class Load:
         while not self._over.is_set():
             try:
                 async with asyncio.timeout(PATIENCE):
-                    streams = streams or await asyncio.open_connection(self._host, int(self._port))
+                    streams = streams or await self._connect(host)
                     status, closes = await _exchange(*streams, request)
                 self.report[status] += 1
                 is_kept = True
@@ -109,9 +111,15 @@ class Load:
             if closes and streams is not None:
                 streams[1].close()
                 streams, is_kept = None, False
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
         if streams is not None:
             streams[1].close()
+
+    async def _connect(self, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        name = None if self._tls is None else host
+        return await asyncio.open_connection(
+            self._host, int(self._port), ssl=self._tls, server_hostname=name
+        )
 
     async def _open_tunnel(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(self._host, int(self._port))
@@ -134,6 +142,13 @@ class Load:
         except (OSError, EOFError, TimeoutError) as error:
             self.report[f"tunnel failed: {type(error).__name__}"] += 1
         writer.close()
+
+
+def _trusting() -> ssl.SSLContext:
+    """TLS with anybody."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 async def _exchange(
@@ -191,8 +206,9 @@ async def _main(what: str, *arguments: str) -> None:
         await serve([*arguments])
     else:
         address, clients, tunnels, *hosts = arguments
-        load = Load(address, hosts)
-        await load.run(int(clients), int(tunnels))
+        count, _, rate = clients.partition("@")
+        load = Load(address, hosts, 1 / float(rate) if rate else PAUSE)
+        await load.run(int(count), int(tunnels))
         print(json.dumps(load.report), flush=True)
 
 

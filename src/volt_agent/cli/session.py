@@ -71,11 +71,14 @@ class Session:
         candidates = socket_candidates(self.environ, self.socket)
         return Client(candidates, TIMEOUT if timeout is None else timeout)
 
-    def call(self, method: Method[P, R], params: P) -> R:
-        """Make a call. Raises the agent's VoltError, AgentNotRunning or Forbidden."""
+    def call(self, method: Method[P, R], params: P, timeout: float | None = None) -> R:
+        """Make a call that may take `timeout` seconds (None: as usual).
+
+        Raises the agent's VoltError, AgentNotRunning or Forbidden.
+        """
         from ..control.client import decoded
 
-        answer = self.client().ask(method, params)
+        answer = self.client(timeout).ask(method, params)
         if self.verbose:
             taken = f"{answer.seconds * 1e3:.1f} ms"
             print(f"{method.name}: {answer.status} in {taken}", file=self.err)

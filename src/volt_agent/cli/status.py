@@ -26,6 +26,7 @@ def _text(agent: AgentStatus, session: Session) -> str:
         ("State", agent.state),
         ("Version", agent.version),
         ("Pid", agent.pid),
+        ("Generation", _generation(agent)),
         ("Started", f"{agent.started} ({duration(agent.uptime)} ago)"),
         ("Networks", agent.networks),
         ("Workloads", f"{agent.workloads}, {agent.running} running"),
@@ -44,6 +45,16 @@ def no_problems(problems: Sequence[str]) -> Iterator[tuple[str, str]]:
     """A field that says so: silence could also mean that nobody has looked."""
     if not problems:
         yield "Problems", "none"
+
+
+def _generation(agent: AgentStatus) -> str:
+    last = agent.hand_over
+    if last is None:
+        return str(agent.generation)
+    return (
+        f"{agent.generation}, took over with {last.connections} connections that paused "
+        f"{last.pause_ms:.1f} ms"
+    )
 
 
 def duration(seconds: float) -> str:

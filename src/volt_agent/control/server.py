@@ -49,16 +49,39 @@ class ControlServer:
         self._limits = limits or Limits()
         self._clock = clock
         self._connections: dict[Listener, set[Connection]] = {each: set() for each in listeners}
+        self._accepting = anyio.CancelScope()
+        self._wanted = anyio.Event()
 
     async def serve(self) -> None:
         """Serve until cancelled. Then idle clients are let go and running handlers finish first."""
         async with anyio.create_task_group() as group:
             try:
-                async with anyio.create_task_group() as accepting:
-                    for listener in self._listeners:
-                        accepting.start_soon(self._accept, listener, group, name=repr(listener))
+                while True:
+                    with anyio.CancelScope() as self._accepting:
+                        await self._accept_all(group)
+                    await self._wanted.wait()
             finally:
                 self._stop()
+
+    def rest(self) -> None:
+        """Accept nobody until `go_on`; who is there is served."""
+        self._wanted = anyio.Event()
+        self._accepting.cancel()
+
+    def go_on(self) -> None:
+        self._wanted.set()
+
+    def leave(self) -> None:
+        """Another process accepts from now on: let go of the listeners, serve who is there."""
+        loop, listeners, self._listeners = asyncio.get_running_loop(), self._listeners, ()
+        for each in listeners:
+            close_socket(loop, each.sock)
+            each.leave()
+
+    async def _accept_all(self, group: anyio.abc.TaskGroup) -> None:
+        async with anyio.create_task_group() as accepting:
+            for listener in self._listeners:
+                accepting.start_soon(self._accept, listener, group, name=repr(listener))
 
     def _stop(self) -> None:
         loop = asyncio.get_running_loop()

@@ -34,6 +34,10 @@ class Listener:
         self.path = path
         self._inode = os.stat(path).st_ino if path else None
 
+    def leave(self) -> None:
+        """Another process listens there from now on: `close` leaves the file alone."""
+        self.path = None
+
     def close(self) -> None:
         self.sock.close()
         if self.path is not None:
@@ -64,14 +68,25 @@ def bind_control_socket(path: str, group: int | None) -> Listener:
     return Listener(sock, serves_rpc=True, path=path)
 
 
-def inherited_control_socket(sock: socket.socket) -> Listener:
-    """A control socket that the service manager listens on for us (sd_listen_fds(3)).
+def inherited_control_socket(sock: socket.socket, path: str | None = None) -> Listener:
+    """A control socket that the service manager listens on for us (sd_listen_fds(3)), or one that
+    another agent has bound to `path`.
 
     Only a Unix socket tells who calls: anything else is Invalid.
     """
     if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         raise Invalid("the inherited control socket is no Unix stream socket")
-    return Listener(sock, serves_rpc=True)
+    there = path if path is not None and os.path.exists(path) else None
+    return Listener(sock, serves_rpc=True, path=there)
+
+
+def inherited_status_socket(sock: socket.socket, listen: str) -> Listener | None:
+    """The status socket of another agent, if it listens on `listen`; otherwise it is closed."""
+    host, port = _host_and_port(listen)
+    if sock.getsockname()[:2] == (host, port):
+        return Listener(sock, serves_rpc=False)
+    sock.close()
+    return None
 
 
 def bind_status_socket(listen: str) -> Listener:

@@ -27,6 +27,8 @@ What does it:
 `backend`       the backend's end, and the pool of idle ones
 `handshake`     a TLS connection until it is encrypted, passed through (`passthrough`) or refused
 `tunnel`        both directions after an Upgrade or for TLS passed through
+`kept`          the same so that a killed agent loses no byte; `positions`: how far it was
+`carry`         connections that leave for another process, or come from one
 `acme`          a package of its own: certificates that look after themselves
 `tls`           certificates by name, read again when their files change; `tls_profile`
 `probes`        active health checks, and the live table of how every backend is; `probe`: one check

@@ -23,6 +23,7 @@ import termios
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ..handover.connections import Waiting
 from .backend import Backend
 from .chunks import Chunks
 from .connection import WOULD_WAIT, Connection, Data
@@ -138,6 +139,40 @@ class Client(Connection):
         the request is on its way."""
         return self._is_waiting and bool(self.method) and not self._has_input()
 
+    # ---- from process to process ----------------------------------------------------------------
+
+    @classmethod
+    def adopt(cls, proxy: Proxy, sock: socket.socket, state: Waiting) -> Client:
+        """A client that was another process's."""
+        client = cls(proxy, sock, state.address)
+        client._buffer, client._output = state.ahead, state.output
+        client._is_waiting = False
+        client.poller.add(client.fd, IN, client.event)
+        client._next()
+        client.deadline = min(client.deadline, client.poller.now + state.seconds)
+        return client
+
+    @property
+    def _leaves_later(self) -> bool:
+        """Whether it goes to the process that takes our place, once it is between two requests."""
+        return self.proxy.has_successor and not self.is_tls
+
+    @property
+    def can_travel(self) -> bool:
+        """Whether it is plain and between two requests."""
+        return not (self.is_tls or self.is_busy or self._is_leaving or self.is_closed)
+
+    def state(self) -> Waiting:
+        """What another process has to know of it; halted before."""
+        assert isinstance(self._output, bytes)
+        seconds = self.deadline - self.poller.now
+        return Waiting(self.address, self._buffer, self._output, seconds)
+
+    def go_on(self) -> None:
+        super().go_on()
+        if self._buffer and not self._reads and not self._output:
+            self.poller.soon(self._go_on)
+
     # ---- reading --------------------------------------------------------------------------------
 
     def event(self, mask: int) -> None:
@@ -196,7 +231,7 @@ class Client(Connection):
         self.target = self.endpoint = None
         self.fields, self.answered_at = b"", 0.0
         self.body_left = self.received = self.sent = self.status = 0
-        self._keeps = not self.proxy.is_draining
+        self._keeps = not self.proxy.is_draining or self._leaves_later
         self.is_head = method == b"HEAD"
         self.is_simple = self._keeps and not self.is_head
         self.is_http10 = self._is_answering = self._ends_by_close = False
@@ -481,7 +516,7 @@ class Client(Connection):
         target = self.target
         if self.is_tls and target is not None and target.hsts is not None:
             passed += b"Strict-Transport-Security: max-age=%d\r\n" % target.hsts
-        if self.proxy.is_draining:
+        if self.proxy.is_draining and not self._leaves_later:
             self._keeps = False
         if not self._keeps:
             passed += b"Connection: close\r\n"
@@ -581,7 +616,9 @@ class Client(Connection):
         if self.is_closed:
             return
         self.status = status
-        if self.body_left or self.is_http10 or self.proxy.is_draining:
+        if self.body_left or self.is_http10:
+            self._keeps = False
+        if self.proxy.is_draining and not self._leaves_later:
             self._keeps = False
         head = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%b%b\r\n" % (
             status,

@@ -252,6 +252,27 @@ class Connection:
     def _lost(self) -> None:
         """It is closed: tell the peer."""
 
+    # ---- another process ------------------------------------------------------------------------
+
+    def halt(self) -> None:
+        """Read, write and expire no more, with what waits in memory: `go_on` or `part` follow."""
+        self.is_closed = True  # for everybody who still thinks of it
+        self._output = self._waiting(self._output)
+        self.poller.remove(self.fd)
+        self.poller.unwatch(self)
+
+    def go_on(self) -> None:
+        """It stays here after all."""
+        self.is_closed = False
+        self._mask = -1
+        self.poller.watch(self)
+        self._adjust()
+
+    def part(self) -> None:
+        """Another process has it now: close the descriptor, but not the connection."""
+        self.sock.close()
+        self._lost()
+
     def expire(self) -> None:
         """The deadline passed."""
         self.close()

@@ -117,10 +117,12 @@ def exposition(
     shown = [*_labelled(targets, counters)]
     tunnels = tunnels_of(proxy)
     encrypted = sum(each.is_tls for each in proxy.clients)
+    held = proxy.keeper.held if proxy.keeper is not None else 0
     opened = {"http": len(proxy.clients) - encrypted, "https": encrypted}
     families = (
         _family("connections", "gauge", "Open connections", _by("listener", opened)),
         _family("tunnels", "gauge", "Open tunnels", [("", sum(tunnels.values()))]),
+        _family("tunnels_held", "gauge", "Tunnels that would outlive a crash", [("", held)]),
         _family("refused_total", "counter", "Connections refused", _by("reason", counters.refused)),
         _family(
             "access_log_lost_total",

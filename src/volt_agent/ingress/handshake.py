@@ -62,6 +62,16 @@ class Handshake(Connection):
         self.deadline = self.poller.now + proxy.limits.handshake
         self.poller.watch(self)
 
+    @property
+    def can_travel(self) -> bool:
+        """Whether nothing was taken or decided yet."""
+        return self._reader is not None and not self.is_closed
+
+    def go_on(self) -> None:
+        self.is_closed = False
+        self.poller.watch(self)
+        self.poller.add(self.fd, NEWS, self.event)
+
     def event(self, mask: int) -> None:
         if self._reader is not None:
             self._peek(self._reader, has_ended=bool(mask & select.EPOLLRDHUP))

@@ -14,10 +14,13 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
+from ..handover.connections import Tunnel, Waiting
 from .backend import Backend
 from .client import Client
+from .connection import Connection
 from .counters import Refusal
 from .handshake import NEWS, ContextFor, Handshake
+from .kept import KeptEnd
 from .limits import Limits
 from .passthrough import Uplink
 from .poller import IN, NEVER, Poller
@@ -41,6 +44,23 @@ class Observer(Protocol):
     def finished(self, client: Client, target: Target | None) -> None: ...
 
 
+class Keeper(Protocol):
+    """Who has tunnels held so that they outlive this process."""
+
+    @property
+    def held(self) -> int:
+        """How many are."""
+
+    def keep(self, near: TunnelEnd) -> None:
+        """A tunnel has begun; `near` is its client's end."""
+
+    def keep_later(self, near: TunnelEnd) -> None:
+        """The same for one of many."""
+
+    def let_go(self, end: TunnelEnd) -> None:
+        """An end is gone."""
+
+
 class Proxy:
     """See the module. `on_result(endpoint, ok)` is told what became of connections to backends;
     `challenge(host, token)` answers for /.well-known/acme-challenge/ or returns None;
@@ -51,12 +71,14 @@ class Proxy:
         self.poller, self.limits = poller, limits
         self.table = RouteTable()
         self.is_draining = False
+        self.has_successor = False  # another process takes what can travel
         self.https_port = 443
         self.challenge: Callable[[bytes, bytes], bytes | None] | None = None
         self.on_result: Callable[[Endpoint, bool], None] = lambda _endpoint, _ok: None
         self.observer: Observer | None = None
         self.trusted: Sequence[IPv4Network | IPv6Network] = ()
         self.context_for: ContextFor = lambda _server_name: None
+        self.keeper: Keeper | None = None
         self.on_refused: Callable[[Refusal], None] = lambda _reason: None
         self.clients: dict[Client, None] = {}
         self.handshakes: dict[Handshake, None] = {}
@@ -122,20 +144,10 @@ class Proxy:
     ) -> None:
         """Join both for good; `ahead` is what the client has sent already."""
         idle = self.limits.tunnel_idle
-        address = client.address
-        endpoint = backend.endpoint
-        endpoint.outstanding += 1
-
-        def client_end_gone(end: TunnelEnd) -> None:
-            self._uncount(address)
-            self._tunnel_gone(end)
-
-        def backend_end_gone(end: TunnelEnd) -> None:
-            endpoint.outstanding -= 1
-            self._tunnel_gone(end)
-
-        near = TunnelEnd(client, idle, client_end_gone)
-        far = TunnelEnd(backend, idle, backend_end_gone)
+        backend.endpoint.outstanding += 1
+        kind = self._kind(client)
+        near = kind(client, client.address, idle, self._tunnel_gone)
+        far = kind(backend, backend.endpoint, idle, self._tunnel_gone)
         self.tunnels[near] = self.tunnels[far] = target
         # It counts as a connection of its client as before.
         if isinstance(client, Client):
@@ -145,10 +157,53 @@ class Proxy:
         if ahead:
             far.write(ahead)
         near.join(far)
+        if self.keeper is not None:
+            self.keeper.keep(near)
+
+    def _kind(self, client: Connection | None = None) -> type[TunnelEnd]:
+        """How the tunnel of a client is forwarded."""
+        if self.keeper is None or (client is not None and client.is_tls):
+            return TunnelEnd
+        return KeptEnd
 
     def _tunnel_gone(self, end: TunnelEnd) -> None:
+        if self.keeper is not None:
+            self.keeper.let_go(end)
+        if isinstance(end.owner, Endpoint):
+            end.owner.outstanding -= 1
+        else:
+            self._uncount(end.owner)
         self.tunnels.pop(end, None)
         self._is_empty.set()
+
+    # ---- from process to process ----------------------------------------------------------------
+
+    def adopt_client(self, sock: socket.socket, state: Waiting) -> None:
+        """Serve a plain client that was another process's."""
+        self.welcome(Client.adopt(self, sock, state))
+
+    def adopt_tunnel(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        state: Tunnel,
+        target: Target,
+        endpoint: Endpoint,
+    ) -> TunnelEnd:
+        """Go on with a tunnel that was another process's; returns the client's end."""
+        kind, gone, idle = self._kind(), self._tunnel_gone, state.idle
+        near = kind.adopt(self.poller, client, state.client, state.address, idle, gone)
+        far = kind.adopt(self.poller, server, state.server, endpoint, idle, gone)
+        self._count(state.address)
+        endpoint.outstanding += 1
+        self.tunnels[near] = self.tunnels[far] = target
+        near.join(far)
+        near.deadline = far.deadline = self.poller.now + state.seconds
+        return near
+
+    def adopt_handshake(self, sock: socket.socket, address: str) -> None:
+        """Take a TLS connection that another process has only looked at."""
+        self._begin_tls(sock, address)
 
     # ---- listening ------------------------------------------------------------------------------
 
@@ -226,11 +281,15 @@ class Proxy:
         be closed before.
 
         Who was accepted and has not been answered yet counts as in flight: nobody else will answer
-        the request that is on its way."""
+        the request that is on its way.
+
+        With a successor there is no hurry: who ends TLS here is told with the next answer that the
+        connection ends, and is not cut off while asking; everybody else may still travel.
+        """
         self.is_draining = True
         for client in [*self.clients]:
             client.is_simple = False  # its answer has to say that the connection ends
-            if client.is_spent:
+            if client.is_spent and not self.has_successor:
                 client.close()
         self._is_empty = asyncio.Event()
         with contextlib.suppress(TimeoutError):

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from ..bus import Bus
 from ..errors import VoltError
 from ..events import Degraded, Repaired
+from ..handover.connections import Connection
 from ..model.route import Route, Scheme
 from ..model.snapshot import Change, Snapshot
 from ..service import ServiceManager
@@ -26,11 +27,13 @@ from .acme.manager import Certificates as AutomaticCertificates
 from .acme.outlook import Outlook, closed_by, own_addresses
 from .acme.preflight import HTTP_PORT, Door, Names
 from .acme.state import words
+from .carry import Departure, adopt
 from .certificate import Files
 from .counters import Counters
 from .doors import Acceptor, Doors, DoorState
 from .figures import Figures, exposition, figures
 from .health import Standing
+from .keeper import HolderKeeper
 from .limits import Limits, affordable
 from .observer import Observer
 from .outside import OutsideNames
@@ -63,8 +66,11 @@ class Ingress:
 
     `open` first, which only binds; then `start`, `follow` for each change, and `run` as a task. The
     snapshot of an agent that observes nothing (`observes` False) does not tell what runs.
-    Automatic certificates are kept below `certificates`.
+    Automatic certificates are kept below `certificates`. At `holder` somebody may be who holds
+    tunnels while there is no agent (`keeper`).
     """
+
+    _keeper: HolderKeeper | None
 
     def __init__(
         self,
@@ -75,8 +81,10 @@ class Ingress:
         *,
         observes: bool = True,
         who_takes: WhoTakes = lambda _port, _own: None,
+        holder: Path | None = None,
     ) -> None:
         self._settings, self._bus = settings, bus
+        self._holder, self._keeper = holder, None
         self._poller = Poller()
         self.proxy = Proxy(self._poller, _limits())
         self._health = Prober(self._poller, settings.health)
@@ -122,6 +130,7 @@ class Ingress:
         self._snapshot = snapshot
         self._poller.start()
         self._routing.start(snapshot)
+        self._find_holder()
         self._names.want(self._routing.hosts())
         self._automatic.want(automatic_hosts(snapshot.routes.values()))
         self._want_doors()
@@ -199,11 +208,28 @@ class Ingress:
         without ports were configured; with ports it serves again."""
         await self.proxy.drain(self._settings.stop_timeout)
 
+    def depart(self, most: int | None = None) -> Departure:
+        """Halt connections that another process can take, at most `most` of a kind. New ones are
+        not accepted any more, or shared with it."""
+        return Departure(self.proxy, most)
+
+    def adopt(self, connection: Connection, descriptors: tuple[int, ...]) -> None:
+        """Serve a connection of another process; `start` was before."""
+        adopt(self.proxy, self._target, connection, descriptors)
+
+    def succeeded(self) -> None:
+        """Another process has taken our place: stop accepting; what `close` waits for meanwhile may
+        travel, as soon as it can."""
+        self.proxy.has_successor = True
+        self._doors.close()
+
     async def close(self, seconds: float | None = None) -> None:
         """Accept nothing more, finish what is in flight within `seconds` (`ingress.stop_timeout`),
         cut the rest."""
         self._doors.close()
         await self.proxy.drain(self._settings.stop_timeout if seconds is None else seconds)
+        if self._keeper is not None:
+            self._keeper.close()
         self._health.close()
         self._routing.close()
         self._poller.close()
@@ -301,10 +327,22 @@ class Ingress:
     def _targets(self) -> list[Target]:
         return [each.target for each in self._routing.live]
 
+    def _target(self, route: str) -> Target | None:
+        live = self._routing.find(route)
+        return None if live is None else live.target
+
     def backends(self, route: str) -> list[BackendState]:
         return self._routing.states(route)
 
     # ---- inside ---------------------------------------------------------------------------------
+
+    def _find_holder(self) -> None:
+        """Go on with the tunnels that the last agent has left there, if there is one."""
+        if self._holder is None:
+            return
+        keeper = HolderKeeper(self.proxy, self._holder, self._target)
+        if keeper.start():
+            self.proxy.keeper = self._keeper = keeper
 
     def _apply_settings(self) -> None:
         self.proxy.trusted = self._settings.trusted

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from typing import Any
+from typing import Any, cast
 
 from ..model.route import Scheme
 from ..service import ServiceManager
@@ -94,6 +95,14 @@ class _Accepted(socket.SocketType):
     """The class in C, and what TLS needs of its socket."""
 
     __slots__ = ("__weakref__",)
+
+
+def adopted(descriptor: int) -> socket.socket:
+    """As `accept` makes them, of a connection that another process has accepted."""
+    os.set_inheritable(descriptor, False)
+    made: Any = _Accepted(fileno=descriptor)
+    made.setblocking(False)
+    return cast("socket.socket", made)
 
 
 def accept(listening: socket.socket, family: int) -> tuple[socket.socket, str]:

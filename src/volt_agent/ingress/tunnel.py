@@ -3,30 +3,39 @@ is passed through."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 
+from ..handover.connections import Side
 from .connection import WOULD_WAIT, Connection
+from .poller import IN, Poller
+from .targets import Endpoint
 
 _LAST = 30.0  # seconds to take what still waits once the other end is gone
 
 
 class TunnelEnd(Connection):
-    """One end. An end of input is passed on as such; both ends go when both directions are over."""
+    """One end. An end of input is passed on as such; both ends go when both directions are over.
+    `owner` is whose it is: a client, by its address, or an endpoint."""
 
-    __slots__ = ("_has_ended", "_idle", "_on_close", "received")
+    __slots__ = ("_has_ended", "_on_close", "idle", "owner", "received")
 
     peer: TunnelEnd | None
 
     def __init__(
-        self, former: Connection, idle: float, on_close: Callable[[TunnelEnd], None]
+        self,
+        former: Connection,
+        owner: str | Endpoint,
+        idle: float,
+        on_close: Callable[[TunnelEnd], None],
     ) -> None:
         """Takes the socket of `former` over, with what it still has to send. After `idle` seconds
         without a byte in either direction the tunnel ends; `on_close` is called once by each end.
         """
         super().__init__(former.poller, former.sock, former._secure)
         self._output, self._mask, self._reads = former._output, former._mask, former._reads
-        self._idle, self._on_close = idle, on_close
+        self.owner, self.idle, self._on_close = owner, idle, on_close
         self._has_ended = False  # nothing more comes from here
         self.received = 0
         former.peer = None
@@ -36,17 +45,44 @@ class TunnelEnd(Connection):
         self.poller.hand_over(self.fd, self.event)
         self._touch()
 
+    @classmethod
+    def adopt(
+        cls,
+        poller: Poller,
+        sock: socket.socket,
+        side: Side,
+        owner: str | Endpoint,
+        idle: float,
+        on_close: Callable[[TunnelEnd], None],
+    ) -> TunnelEnd:
+        """An end that was another process's."""
+        former = Connection(poller, sock)
+        poller.add(former.fd, IN, former.event)
+        end = cls(former, owner, idle, on_close)
+        end._output, end.received, end._has_ended = side.output, side.received, side.has_ended
+        if side.has_ended:
+            end.pause()
+        end._adjust()
+        return end
+
+    def side(self) -> Side:
+        """What another process has to know of it; halted before."""
+        assert isinstance(self._output, bytes)
+        return Side(self._output, self._has_ended, self.received)
+
     def join(self, other: TunnelEnd) -> None:
         """From now on what comes in here goes out there, and the other way round."""
         self.peer, other.peer = other, self
         for each in (self, other):
-            if each.peer is not None and each.peer._output:
+            peer = self if each is other else other
+            each._closes_after_output = peer._has_ended and bool(each._output)
+            if peer._output:
                 each.pause()
             else:
                 each.resume()
 
     def _touch(self) -> None:
-        self.deadline = self.poller.now + self._idle
+        self.deadline = self.poller.now + self.idle
         if self.peer is not None:
             self.peer.deadline = self.deadline
 
@@ -70,7 +106,7 @@ class TunnelEnd(Connection):
         self._has_ended = True
         self.pause()
         peer = self.peer
-        if peer is None or peer._has_ended or self.is_tls:
+        if peer is None or self.is_tls or (peer._has_ended and not self._output):
             # TLS has no half of a connection to close.
             self.close()
         else:
@@ -83,10 +119,13 @@ class TunnelEnd(Connection):
             self.close()
             return
         self._closes_after_output = False
-        try:
+        # Where the connection is over already, what has come of it is still to be read.
+        with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.close()
+
+    def part(self) -> None:
+        self.peer = None  # it goes its own way
+        super().part()
 
     def resume(self) -> None:
         if not self._has_ended:

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import struct
+from contextlib import suppress
 
 from ..errors import Refused
 
@@ -38,6 +39,14 @@ def claim_namespace() -> socket.socket:
                 f"another agent is at work in this network namespace (process {holder})",
                 "stop it first, or start this one in a namespace of its own",
             ) from None
+    return claim
+
+
+def inherited_claim(descriptor: int) -> socket.socket:
+    """The claim that another agent has left to this one: `descriptor` is of its socket."""
+    claim = socket.socket(fileno=descriptor)
+    with suppress(OSError):
+        claim.listen(1)  # from now on this process is named as the holder (SO_PEERCRED)
     return claim
 
 

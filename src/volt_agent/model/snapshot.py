@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -139,6 +139,11 @@ class Snapshot(Struct, frozen=True):
             return self.host
         table: Mapping[str, Object] = getattr(self, _TABLES[type(like)])
         return table.get(like.key)
+
+    def desired(self) -> Iterator[Desired]:
+        """Every object that the store keeps."""
+        for kind in DESIRED:
+            yield from getattr(self, _TABLES[kind]).values()
 
     def state_of(self, workload: str) -> State:
         """`running`, `stopped`, or `pending` (connected in advance, never seen)."""

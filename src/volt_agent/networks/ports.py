@@ -167,6 +167,10 @@ class Ports:
         """Begin nothing any more: nobody would look at it."""
         self._is_over = True
 
+    def go_on(self) -> None:
+        """Begin again."""
+        self._is_over = False
+
     async def look_at(self, key: str) -> bool:
         """Bring the port NETWORK/WORKLOAD in order."""
         begun = self._begun.pop(key, None)

@@ -189,7 +189,8 @@ class Reconciler:
     # ---- the task -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work until cancelled; from then on no commit has a port made any more."""
+        """Work until cancelled; from then on, until it runs again, no commit has a port made."""
+        self.ports.go_on()
         try:
             while True:
                 rank, keys = await self._agenda.take(BATCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import Refused, StoreFailed
@@ -34,6 +35,19 @@ class DirectoryLock:
             owner = os.pread(self._fd, 20, 0).decode(errors="replace").strip()
             os.close(self._fd)
             raise _refusal(directory, owner, error) from None
+
+    @classmethod
+    def inherited(cls, descriptor: int) -> DirectoryLock:
+        """The lock that another process holds by the same open file (flock(2)): it stays locked
+        until both have closed it. `descriptor` is ours from now on."""
+        found = cls.__new__(cls)
+        found._fd = descriptor
+        with suppress(OSError):
+            found._sign()
+        return found
+
+    def fileno(self) -> int:
+        return self._fd
 
     def release(self) -> None:
         os.close(self._fd)

@@ -6,7 +6,7 @@ from ..command import Group
 
 COMMAND = Group(
     "agent",
-    "The agent itself: start it, check and reload its configuration.",
+    "The agent itself: start it, reload its configuration, upgrade it.",
     package=__name__,
-    members=("run", "check", "reload", "switch", "reset", "load-firewall"),
+    members=("run", "check", "reload", "upgrade", "switch", "reset", "load-firewall"),
 )

@@ -17,14 +17,17 @@ class AgentHandlers:
         reload: Callable[[], Awaitable[messages.Reloaded]],
         reset: Callable[[bool], Awaitable[messages.ResetReport]],
         switch: Callable[[messages.Switch], Awaitable[messages.Switched]],
+        upgrade: Callable[[messages.Upgrade], Awaitable[messages.Upgraded]],
     ) -> None:
         self._reload, self._reset, self._switch = reload, reset, switch
+        self._upgrade = upgrade
 
     def handlers(self) -> Handlers:
         return {
             "agent.reload": self.reload,
             "agent.reset": self.reset,
             "agent.switch": self.switch,
+            "agent.upgrade": self.upgrade,
         }
 
     async def reload(self, params: Nothing) -> messages.Reloaded:
@@ -35,3 +38,6 @@ class AgentHandlers:
 
     async def switch(self, params: messages.Switch) -> messages.Switched:
         return await self._switch(params)
+
+    async def upgrade(self, params: messages.Upgrade) -> messages.Upgraded:
+        return await self._upgrade(params)

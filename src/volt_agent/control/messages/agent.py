@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ..method import Method, Nothing, Params
 
@@ -12,11 +12,23 @@ State = Literal["starting", "ready", "degraded", "stopping"]
 Part = Literal["dns", "ingress"]
 
 
+class HandOver(Struct, frozen=True, kw_only=True):
+    """How an agent took over from the one before: `at` in Unix seconds; `pause_ms` is the longest
+    time for which a connection rested, `changes_waited_ms` for how long changes (commands, new
+    workloads) had to wait; `connections` came along, a tunnel counts as one."""
+
+    at: float
+    pause_ms: float
+    changes_waited_ms: float
+    connections: int
+
+
 class AgentStatus(Struct, frozen=True, kw_only=True):
     """How the agent is. Also served as `GET /status`.
 
     `state` is "ready" once everything desired has taken effect. `started` is RFC 3339, `uptime` in
-    seconds. `loop_lag_p99_ms` is over the last minute, `memory` the resident bytes. `problems` are
+    seconds. `generation` counts agents that took over from each other, `hand_over` is how this one
+    did. `loop_lag_p99_ms` is over the last minute, `memory` the resident bytes. `problems` are
     sentences; none means all is well.
     """
 
@@ -34,6 +46,8 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     loop_lag_p99_ms: float
     memory: int
     problems: list[str] = []
+    generation: int = 1
+    hand_over: HandOver | None = None
 
 
 class Reloaded(Struct, frozen=True, kw_only=True):
@@ -71,6 +85,23 @@ class Switched(Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class Upgrade(Params, frozen=True):
+    """`timeout`: seconds that the new version may take until it is ready. With `if_newer` nothing
+    happens where the program on the disk is the one that runs."""
+
+    timeout: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    if_newer: bool = False
+
+
+class Upgraded(Struct, frozen=True, kw_only=True):
+    """The process that has taken over, and how long it took; with `pid` 0 none was started."""
+
+    pid: int
+    version: str
+    generation: int
+    seconds: float
+
+
 STATUS = Method("status", Nothing, AgentStatus, "Show how the agent is")
 RELOAD = Method("agent.reload", Nothing, Reloaded, "Read the configuration again", changes=True)
 RESET = Method(
@@ -85,4 +116,8 @@ SWITCH = Method(
     changes=True,
 )
 
-METHODS = (STATUS, RELOAD, RESET, SWITCH)
+UPGRADE = Method(
+    "agent.upgrade", Upgrade, Upgraded, "Have the installed version take over", changes=True
+)
+
+METHODS = (STATUS, RELOAD, RESET, SWITCH, UPGRADE)
