@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from . import logs
 from .config import Config, ConfigError, load
 from .errors import VoltError
-from .loop import Loop
 from .options import AgentOptions
 
 T = TypeVar("T")
@@ -52,13 +51,12 @@ def run_agent(options: AgentOptions, life: Callable[[Config], Coroutine[Any, Any
 
 
 def run(life: Coroutine[Any, Any, T]) -> T:
-    """Run `life` on the agent's loop, with the agent's settings of the interpreter."""
+    """Run `life` with the agent's settings of the interpreter."""
     gc.freeze()  # the modules stay: no collection during the start has to look at them
     gc.enable()  # the command line does without
     gc.set_threshold(*COLLECT)
     sys.setswitchinterval(SWITCH)
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(life)
+    return asyncio.run(life)
 
 
 def settle() -> None:

@@ -15,7 +15,6 @@ from volt_agent.ingress.poller import Poller
 from volt_agent.ingress.proxy import Proxy
 from volt_agent.ingress.table import RouteTable
 from volt_agent.ingress.targets import Endpoint, Target
-from volt_agent.loop import Loop
 from volt_agent.model.route import Backend, Route
 
 T = TypeVar("T")
@@ -116,7 +115,7 @@ class Bench:
     """A proxy with one default route to the given origins."""
 
     def __init__(self, limits: Limits, **settings: Any) -> None:
-        self._loop = Loop()
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)

@@ -6,26 +6,13 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 
 from volt_agent.ingress.connection import Connection
-from volt_agent.ingress.poller import BATCH, IN, SLICE, TICK, Poller
-from volt_agent.loop import Loop
-
-WITHIN = 60.0  # seconds that anything may take
-Finish = Callable[[Coroutine[Any, Any, None]], None]
-LOOPS = (Loop, asyncio.SelectorEventLoop)
-
-
-@pytest.fixture(params=LOOPS, ids=lambda each: each.__module__)
-def finish(request: pytest.FixtureRequest) -> Iterator[Finish]:
-    """Runs something to its end, on the agent's loop and on asyncio's."""
-    with asyncio.Runner(loop_factory=request.param) as runner:
-        yield runner.run
+from volt_agent.ingress.poller import IN, SLICE, TICK, Poller
 
 
 @pytest.fixture
@@ -38,7 +25,7 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
 
 
 def test_a_turn_is_short_and_everybody_gets_one(
-    pairs: list[tuple[socket.socket, socket.socket]], finish: Finish
+    pairs: list[tuple[socket.socket, socket.socket]],
 ) -> None:
     """Handlers that take longer than a turn, always ready: each is called as often as the others,
     and the rest of the loop comes in between."""
@@ -63,7 +50,7 @@ def test_a_turn_is_short_and_everybody_gets_one(
             await asyncio.sleep(0)
         poller.close()
 
-    finish(run())
+    asyncio.run(run())
     assert max(calls) - min(calls) <= 1
     assert turns >= 5 * len(pairs)
 
@@ -86,9 +73,7 @@ class Mistaken(Connection):
 
 
 def test_a_mistake_costs_one_connection(
-    pairs: list[tuple[socket.socket, socket.socket]],
-    caplog: pytest.LogCaptureFixture,
-    finish: Finish,
+    pairs: list[tuple[socket.socket, socket.socket]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """In a handler and at a deadline: it is closed, and what comes later comes."""
 
@@ -107,57 +92,4 @@ def test_a_mistake_costs_one_connection(
         poller.close()
 
     with caplog.at_level(logging.CRITICAL + 1, "volt_agent.ingress.poller"):
-        finish(run())
-
-
-def test_asyncio_gets_its_turns_beside_a_crowd(finish: Finish) -> None:
-    """More descriptors than a batch has, all of them always ready: streams, timers and threads of
-    asyncio go on."""
-
-    async def run() -> None:
-        poller = Poller()
-        poller.start()
-        crowd = [socket.socketpair() for _ in range(3 * BATCH)]
-        for one, other in crowd:
-            other.send(b"x")  # never read
-            poller.add(one.fileno(), IN, lambda _mask: None)
-        here, there = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=here)
-        async with asyncio.timeout(WITHIN):
-            for _ in range(20):
-                there.send(b"y")
-                assert await reader.readexactly(1) == b"y"
-                assert await asyncio.to_thread(lambda: "z") == "z"
-                await asyncio.sleep(0.001)
-        poller.close()
-        writer.close()
-        await writer.wait_closed()
-        for each in (there, *(end for pair in crowd for end in pair)):
-            each.close()
-
-    finish(run())
-
-
-def test_a_loop_goes_on_without_its_data_path(
-    pairs: list[tuple[socket.socket, socket.socket]], finish: Finish
-) -> None:
-    """Once the poller is closed, and before it starts, asyncio waits by itself."""
-
-    async def run() -> None:
-        (one, other), (here, there) = pairs[:2]
-        for _ in range(2):
-            reader, writer = await asyncio.open_connection(sock=here.dup())
-            there.send(b"y")
-            assert await reader.readexactly(1) == b"y"
-            writer.close()
-            await writer.wait_closed()
-            poller = Poller()
-            poller.start()
-            called = asyncio.Event()
-            other.send(b"x")
-            poller.add(one.fileno(), IN, lambda _mask, called=called: called.set())  # type: ignore[misc]
-            async with asyncio.timeout(WITHIN):
-                await called.wait()
-            poller.close()
-
-    finish(run())
+        asyncio.run(run())

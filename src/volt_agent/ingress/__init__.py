@@ -20,7 +20,7 @@ What is decided, as plain functions and values:
 
 What does it:
 
-`poller`        a private epoll set beside the loop's, and coarse timers: the data path's own I/O
+`poller`        a private epoll set inside the loop, and coarse timers: the data path's own I/O
 `pipes`         what large plain bodies go through within the kernel (splice)
 `connection`    what both ends have in common: output that waits, backpressure, closing
 `client`        the client's end: heads, bodies, limits, refusals

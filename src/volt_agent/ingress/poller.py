@@ -1,10 +1,9 @@
-"""Readiness and deadlines of the data path: a private epoll set beside the asyncio loop's.
+"""Readiness and deadlines of the data path: a private epoll set inside the asyncio loop.
 
-asyncio's own way to a callback costs as much as answering half a request. The agent's loop waits in
-this set, where its own is a descriptor; for any other loop this set is a descriptor, which takes a
-third more CPU where wake-ups are about one thing each. A wake-up is bounded in time, so that DNS,
-control and everything else on the loop wait for some milliseconds at most. What a wake-up did not
-get to comes first in the next one: nobody starves behind those who always have something to say.
+asyncio's own way to a callback costs as much as answering half a request. The epoll set is itself a
+descriptor that the loop watches; a wake-up is bounded in time, so that DNS, control and everything
+else on the loop wait for some milliseconds at most. What a wake-up did not get to comes first in
+the next one: nobody starves behind those who always have something to say.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..loop import Loop
 from .pipes import Pipes
 
 log = logging.getLogger(__name__)
@@ -63,22 +61,15 @@ class Poller:
         self.now = time.monotonic()  # when the current event or look at the deadlines began
 
     def start(self) -> None:
-        self._loop = loop = asyncio.get_running_loop()
-        if isinstance(loop, Loop):
-            self._epoll.register(loop.selector.fileno(), IN)
-            loop.selector.wait = self._wait
-        else:
-            loop.add_reader(self._epoll.fileno(), self._wait, 0)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._epoll.fileno(), self._wake)
         self._tick()
 
     def close(self) -> None:
         """Watch nothing any more. Descriptors stay open."""
         if self._timer is not None:
             self._timer.cancel()
-            if isinstance(self._loop, Loop):
-                self._loop.selector.wait = None
-            else:
-                self._loop.remove_reader(self._epoll.fileno())
+            self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
         self.pipes.close()
         self._handlers.clear()
@@ -116,26 +107,19 @@ class Poller:
     def unwatch(self, timed: Timed) -> None:
         self._timed.pop(timed, None)
 
-    def _wait(self, timeout: float | None) -> bool:
-        """Serve what there is within `timeout` seconds (None: as long as it takes); whether there
-        may be something for others on the loop."""
+    def _wake(self) -> None:
         handlers, monotonic = self._handlers, time.monotonic
         waiting = self._waiting
-        is_for_others = True
         if not waiting:
-            waiting = self._waiting = self._epoll.poll(timeout, BATCH)
+            waiting = self._waiting = self._epoll.poll(0, BATCH)
             waiting.reverse()
-            # What is not of a full batch is all there was.
-            is_for_others = len(waiting) == BATCH
         now = monotonic()
         end = now + SLICE
         while waiting and now < end:
             self.now = now
             fd, mask = waiting.pop()
             handler = handlers.get(fd)
-            if handler is None:
-                is_for_others = True  # or it was forgotten meanwhile
-            else:
+            if handler is not None:
                 try:
                     handler(mask)
                 except Exception:
@@ -143,7 +127,6 @@ class Poller:
             if not waiting:
                 break
             now = monotonic()
-        return is_for_others or bool(waiting)
 
     def _tick(self) -> None:
         self.now = now = time.monotonic()
