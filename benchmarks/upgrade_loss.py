@@ -64,7 +64,8 @@ def volt(host: Host, upgrades: int, figures: Figures) -> None:
     figures.limit("pause of a connection, p99, ms", percentile(pauses, 0.99), PAUSE_MS)
     figures.samples("volt: changes wait", waits)
     reload_loss.show(figures, "volt", plain.stop(), limited=True)
-    reload_loss.show(figures, "volt, TLS", encrypted.stop(), limited=False)
+    for what, count in encrypted.stop().items():
+        figures.value(f"volt, TLS: requests, {what}", count, "")
     figures.value("volt: longest wait for a name, ms", asked["longest_gap_ms"], "")
     figures.limit("questions lost or wrong", asked["lost"] + asked["wrong"], 0)
     figures.limit("datagrams lost", sent["lost"], 0)

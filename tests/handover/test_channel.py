@@ -95,3 +95,14 @@ def test_only_such_a_socket_is_inherited() -> None:
         with pytest.raises(OSError, match="not a socket of a hand-over"):
             Channel.inherited(other.fileno())
         assert other.fileno() >= 0
+
+
+def test_whether_the_other_side_keeps_up() -> None:
+    """Known without asking it."""
+    ours, theirs = pair()
+    ours.send(message.Serving())
+    assert not ours.has_been_read
+    theirs.receive()
+    assert ours.has_been_read
+    ours.close()
+    theirs.close()
