@@ -304,8 +304,11 @@ class Agent:
             start_task(planes, "watchdog", self._feed_watchdog)
         self._say_ready()
         await asyncio.to_thread(codec)
-        await self._enforcement.holds()
-        planes.start_soon(self._succession.arrive, ingress, name="hand-over")
+        planes.start_soon(self._arrive, ingress, name="hand-over")
+
+    async def _arrive(self, ingress: Ingress) -> None:
+        await self._enforcement.holds()  # trying it out keeps the kernel busy
+        await self._succession.arrive(ingress)
 
     async def _start_firewall(self, planes: anyio.abc.TaskGroup, stack: AsyncExitStack) -> None:
         outcome = await self._firewall.start(self._registry.snapshot)
