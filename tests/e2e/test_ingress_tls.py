@@ -66,7 +66,7 @@ def test_a_manual_certificate(site: Host) -> None:
     assert get_tls(site, "other.example.com")[0] == UNRECOGNIZED_NAME
     (route,) = site.volt_json("ingress", "list")
     assert route["certificate"].startswith("valid until ")
-    assert "1 certificates" in volt(site, "ingress reload")
+    assert "1 certificate" in volt(site, "ingress reload")
 
 
 def test_two_certificates_on_one_port(site: Host) -> None:
