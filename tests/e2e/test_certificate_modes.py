@@ -60,6 +60,7 @@ class Site:
         return shown.stdout.strip().removeprefix("serial=").lower().lstrip("0")
 
 
+@pytest.mark.long
 def test_a_ca_that_is_slow_and_choosy(host: Host) -> None:
     """Half of all nonces refused, validation that takes its time, a long chain, nothing reused, and
     accounts by invitation only: three of three. When it has forgotten everything, too."""

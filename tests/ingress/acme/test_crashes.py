@@ -50,11 +50,12 @@ def lives() -> Iterator[Lives]:
     lives.close()
 
 
-def test_killed_at_every_step(lives: Lives, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_at_every_step(lives: Lives, tmp_path: Path, stride: int) -> None:
     """The next agent goes on: there is one account, and no second order within the back-off; it is
     only lost where nobody can know whether the CA has it, and then tried again after it."""
     lost = []
-    for last in range(ACTIONS_MAX):
+    for last in range(0, ACTIONS_MAX, stride):
         folder = tmp_path / str(last)
         with FakeCa(lambda _host, _token: b"there") as ca:
             end = lives.live(ca, folder, last=last)
