@@ -107,7 +107,7 @@ def test_streams_notice_an_interruption(machine: Machine) -> None:
     streams = [machine.traffic.start_stream(kind, rate=100, **to_host) for kind in kinds]
     machine.traffic.await_progress(streams)
     machine.run("sh", "-c", "ip link set eth0 down; sleep 0.3; ip link set eth0 up")
-    machine.traffic.await_answer(Attempt("outside", HOST_ADDRESS, "udp", 80))
+    machine.traffic.await_progress(streams[:1])
     datagrams, session, download = (machine.traffic.stop_stream(stream) for stream in streams)
     assert datagrams["sent"] > datagrams["received"] > 0
     assert datagrams["lost"] == datagrams["sent"] - datagrams["received"]
